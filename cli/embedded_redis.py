@@ -84,7 +84,7 @@ def main() -> None:
     except (OSError, TimeoutError) as error:
         sys.exit(f"redis: {error}")
     argv = arguments(find_binary(), folder, settings.redis_socket)
-    os.execv(argv[0], argv)  # noqa: S606: no shell is wanted
+    os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":
