@@ -1,0 +1,241 @@
+"""The settings: the one reader of the environment. Every field is described in `docs/operations.md` (a test fails otherwise).
+
+A variable `X` that is a secret may be given as `X_FILE`, the path of a file that holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes that a unix socket's address can hold on Linux."""
+
+
+def _names(*names: str) -> Any:
+    return AliasChoices(*names)
+
+
+SECRET_NAMES = (
+    "PADDOCK_BOOTSTRAP_TOKEN",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+)
+
+
+class Settings(BaseSettings):
+    """Everything has a default that works on one machine."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, frozen=True)
+
+    var: Path = Field(
+        Path("var"), validation_alias=_names("PADDOCK_VAR"), description="All state of the one-machine version."
+    )
+    host: str = Field("127.0.0.1", validation_alias=_names("PADDOCK_HOST"), description="Address that web listens on.")
+    port: int = Field(8000, validation_alias=_names("PADDOCK_PORT"), description="Port that web listens on.")
+    public_url: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_PUBLIC_URL"),
+        description="Address that users type, when it is not http://host:port; its origin is the one browsers may use.",
+    )
+    database_url: str = Field(
+        "",
+        validation_alias=_names("DATABASE_URL"),
+        description="postgres://… or sqlite:///path; empty: a SQLite file below PADDOCK_VAR.",
+    )
+    redis_url: str = Field(
+        "",
+        validation_alias=_names("REDIS_URL"),
+        description="redis://… or unix://…; empty: a Redis that Paddock starts itself below PADDOCK_VAR.",
+    )
+    bootstrap_token: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_BOOTSTRAP_TOKEN"),
+        description="The owner's API token at first start; empty: one is made and kept in PADDOCK_VAR/owner-token.",
+    )
+    provider_mode: Literal["real", "scripted"] = Field(
+        "real",
+        validation_alias=_names("PADDOCK_PROVIDER_MODE", "CONTROL_PLANE_PROVIDER_MODE"),
+        description="`scripted` routes every provider to the scripted one.",
+    )
+    default_provider: str = Field(
+        "claude-code",
+        validation_alias=_names("PADDOCK_DEFAULT_PROVIDER"),
+        description="Provider of a run that names none.",
+    )
+    log_level: str = Field(
+        "INFO", validation_alias=_names("PADDOCK_LOG_LEVEL"), description="Lowest level that is logged."
+    )
+    log_json: bool = Field(
+        True, validation_alias=_names("PADDOCK_LOG_JSON"), description="JSON lines (true) or text for people (false)."
+    )
+
+    lease_seconds: float = Field(
+        30,
+        validation_alias=_names("PADDOCK_LEASE_SECONDS"),
+        description="How long a worker holds a run without renewing; `RUN_QUEUE_LOCK_MS` gives it in milliseconds.",
+    )
+    run_queue_lock_ms: float | None = Field(
+        None,
+        validation_alias=_names("RUN_QUEUE_LOCK_MS"),
+        description="The same in milliseconds; wins where it is set.",
+    )
+    retry_delay_ms: float = Field(
+        2000,
+        validation_alias=_names("RUN_QUEUE_RETRY_DELAY_MS", "PADDOCK_RETRY_DELAY_MS"),
+        description="A failed attempt is tried again after this times the attempt.",
+    )
+    owner: str = Field(
+        "",
+        validation_alias=_names("RUN_QUEUE_OWNER"),
+        description="Name of this worker in leases; empty: host, process and start.",
+    )
+    max_attempts: int = Field(
+        3, validation_alias=_names("PADDOCK_MAX_ATTEMPTS"), description="Failures after which a run is not tried again."
+    )
+    worker_threads: int = Field(
+        8, validation_alias=_names("PADDOCK_WORKER_THREADS"), description="Runs that one worker process drives at once."
+    )
+    worker_processes: int = Field(
+        2, validation_alias=_names("PADDOCK_WORKER_PROCESSES"), description="Worker processes that `make up` starts."
+    )
+    web_processes: int = Field(2, validation_alias=_names("PADDOCK_WEB_PROCESSES"), description="Web processes.")
+    sweep_seconds: float = Field(
+        5,
+        validation_alias=_names("PADDOCK_SWEEP_SECONDS"),
+        description="How often the scheduler looks for leases that are over and runs nobody rang for.",
+    )
+    idle_seconds: float = Field(
+        900,
+        validation_alias=_names("PADDOCK_IDLE_SECONDS"),
+        description="A sandbox without a run for this long is saved and stopped.",
+    )
+    remove_after_seconds: float = Field(
+        604800,
+        validation_alias=_names("PADDOCK_REMOVE_AFTER_SECONDS"),
+        description="A sandbox stopped for this long is removed; its files live on in the object store.",
+    )
+    orphan_seconds: float = Field(
+        600,
+        validation_alias=_names("PADDOCK_ORPHAN_SECONDS"),
+        description="How long an executor lets its agent work without hearing from Paddock; 0: not at all.",
+    )
+    stop_grace_seconds: float = Field(
+        5,
+        validation_alias=_names("PADDOCK_STOP_GRACE_SECONDS"),
+        description="Between interrupt, SIGTERM and SIGKILL of an agent.",
+    )
+    heartbeat_seconds: float = Field(
+        15,
+        validation_alias=_names("PADDOCK_HEARTBEAT_SECONDS"),
+        description="Between two heartbeat events of a stream.",
+    )
+    max_body_bytes: int = Field(
+        1_048_576, validation_alias=_names("PADDOCK_MAX_BODY_BYTES"), description="Largest JSON body taken."
+    )
+    max_bundle_bytes: int = Field(
+        512 * 1024 * 1024, validation_alias=_names("PADDOCK_MAX_BUNDLE_BYTES"), description="Largest git bundle taken."
+    )
+    repo_hosts: str = Field(
+        "github.com,gitlab.com,bitbucket.org,codeberg.org",
+        validation_alias=_names("PADDOCK_REPO_HOSTS"),
+        description="Hosts that repositories may be cloned from, comma-separated; `*` admits every public address.",
+    )
+    sandbox: Literal["local"] = Field(
+        "local", validation_alias=_names("PADDOCK_SANDBOX"), description="Kind of sandbox; containers come later."
+    )
+    bubblewrap: Literal["auto", "off"] = Field(
+        "auto",
+        validation_alias=_names("PADDOCK_BUBBLEWRAP"),
+        description="`off` runs local sandboxes without bubblewrap even where it works.",
+    )
+
+    executor_max_retries: int = Field(
+        3, validation_alias=_names("EXECUTOR_MAX_RETRIES"), description="Tries of a call to an executor."
+    )
+    executor_retry_delay_ms: float = Field(
+        200, validation_alias=_names("EXECUTOR_RETRY_DELAY_MS"), description="Pause before try n + 1: this times n."
+    )
+    executor_timeout_ms: float = Field(
+        15000, validation_alias=_names("EXECUTOR_TIMEOUT_MS"), description="Longest wait for an executor's answer."
+    )
+
+    anthropic_api_key: str = Field(
+        "", validation_alias=_names("ANTHROPIC_API_KEY"), description="Key of the Anthropic API, for Claude Code."
+    )
+    anthropic_auth_token: str = Field(
+        "", validation_alias=_names("ANTHROPIC_AUTH_TOKEN"), description="Bearer token instead of a key."
+    )
+    anthropic_base_url: str = Field(
+        "", validation_alias=_names("ANTHROPIC_BASE_URL"), description="Another address that speaks the Anthropic API."
+    )
+    anthropic_model: str = Field(
+        "", validation_alias=_names("ANTHROPIC_MODEL"), description="Model of Claude Code where a run names none."
+    )
+    claude_code_path: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_CLAUDE_CODE_PATH"),
+        description="Another Claude Code binary than the installed wheel's.",
+    )
+
+    @property
+    def lease_duration(self) -> float:
+        """Seconds that a lease lasts."""
+        return self.run_queue_lock_ms / 1000 if self.run_queue_lock_ms else self.lease_seconds
+
+    @property
+    def root(self) -> Path:
+        """The absolute folder of all state."""
+        return self.var.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.root / 'paddock.sqlite3'}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The unix socket of the Redis that Paddock starts itself; a short path where the usual one is too long for a socket."""
+        path = self.root / "redis" / "redis.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(f"/tmp/paddock-{os.getuid()}-{mark}") / "redis.sock"  # noqa: S108 - its folder is made 0700 and checked
+
+    @property
+    def redis(self) -> str:
+        """The URL of Redis."""
+        return self.redis_url or f"unix://{quote(str(self.redis_socket))}"
+
+    @property
+    def address(self) -> str:
+        """The address that users type, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def provider_settings(self) -> dict[str, str]:
+        """What agents need to reach their models, by the names users know; unset ones are left out."""
+        names = {
+            "ANTHROPIC_API_KEY": self.anthropic_api_key,
+            "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
+            "ANTHROPIC_BASE_URL": self.anthropic_base_url,
+            "ANTHROPIC_MODEL": self.anthropic_model,
+        }
+        return {name: value for name, value in names.items() if value}
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment, `.env` and the files that `X_FILE` name; `overrides` win."""
+    for name in SECRET_NAMES:
+        path = os.environ.get(f"{name}_FILE")
+        if path and not os.environ.get(name):
+            os.environ[name] = Path(path).read_text(encoding="utf-8").strip()
+    return Settings(**overrides)

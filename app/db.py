@@ -1,0 +1,149 @@
+"""The database: connecting, transactions and migrations, for SQLite and PostgreSQL alike. Tables are in `app.models`.
+
+Every write transaction goes through `transaction()`: on SQLite it is `BEGIN IMMEDIATE`, because a plain BEGIN that upgrades
+its lock later fails with "database is locked" in spite of any timeout (ARCHITECTURE decision 11).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlparse
+
+import peewee
+from playhouse.db_url import parse as parse_url
+from playhouse.pool import PooledPostgresqlDatabase
+
+from app.errors import Unavailable
+
+SQL_FOLDER = Path(__file__).resolve().parent.parent / "sql"
+LOCK_WAIT_SECONDS = 60
+
+proxy = peewee.DatabaseProxy()
+"""What the models are bound to: one of the two permitted globals (STYLE.md), forced by peewee."""
+
+
+def connect(url: str) -> peewee.Database:
+    """Return the database behind `sqlite:///path` or `postgres(ql)://…`. It connects at the first use, once per thread."""
+    scheme = urlparse(url).scheme
+    if scheme == "sqlite":
+        path = Path(url.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pragmas = {
+            "journal_mode": "wal",
+            "synchronous": "normal",
+            "foreign_keys": 1,
+            "busy_timeout": LOCK_WAIT_SECONDS * 1000,
+        }
+        return peewee.SqliteDatabase(str(path), pragmas=pragmas, timeout=LOCK_WAIT_SECONDS)
+    if scheme in ("postgres", "postgresql"):
+        options = parse_url(url)
+        name = options.pop("database")
+        return PooledPostgresqlDatabase(name, max_connections=200, stale_timeout=300, timeout=30, **options)
+    raise ValueError(f"DATABASE_URL must begin with sqlite:/// or postgres://, not {scheme}:")
+
+
+def bind(database: peewee.Database) -> None:
+    """Make the models speak to this database."""
+    proxy.initialize(database)
+
+
+def is_sqlite(database: peewee.Database | None = None) -> bool:
+    return isinstance(database or proxy.obj, peewee.SqliteDatabase)
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """One write transaction of the bound database: all or nothing. No call to Redis, a sandbox or a store inside."""
+    with _transaction_of(cast(peewee.Database, proxy.obj)):
+        yield
+
+
+@contextmanager
+def connection() -> Iterator[None]:
+    """Give this thread's connection back (to the pool) at the end; the boundary of an actor, a request, a thread."""
+    try:
+        yield
+    finally:
+        if not proxy.obj.is_closed() and not proxy.obj.in_transaction():
+            proxy.obj.close()
+
+
+def clock() -> peewee.SQL:
+    """The database's own clock in POSIX seconds, as an expression: what leases are compared with."""
+    if is_sqlite():
+        return peewee.SQL("((julianday('now') - 2440587.5) * 86400.0)")
+    return peewee.SQL("EXTRACT(EPOCH FROM clock_timestamp())::double precision")
+
+
+def now() -> float:
+    """The database's own clock, read now."""
+    row = proxy.obj.execute(peewee.Select(columns=[clock()])).fetchone()
+    return float(row[0])
+
+
+def check() -> None:
+    """Raise Unavailable when the database does not answer."""
+    try:
+        proxy.obj.execute_sql("SELECT 1").fetchone()
+    except peewee.PeeweeException as error:
+        raise Unavailable(
+            "database_unavailable", "The database does not answer.", remedy="Look at `make status`."
+        ) from error
+
+
+def migrate(database: peewee.Database) -> list[str]:
+    """Apply the migrations of `sql/` that are not applied yet, in order; return their names. Safe to run in parallel."""
+    suffix = ".sqlite.sql" if is_sqlite(database) else ".postgres.sql"
+    applied = []
+    with _transaction_of(database):
+        if not is_sqlite(database):
+            database.execute_sql("SELECT pg_advisory_xact_lock(724011)")
+        database.execute_sql("CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY)")
+        done = {row[0] for row in database.execute_sql("SELECT name FROM schema_migrations").fetchall()}
+        for path in _migration_files(suffix):
+            name = path.name.split(".")[0]
+            if name in done:
+                continue
+            for statement in statements_of(path.read_text(encoding="utf-8")):
+                database.execute_sql(statement)
+            database.execute_sql(f"INSERT INTO schema_migrations (name) VALUES ('{name}')")  # noqa: S608 - a file name of ours
+            applied.append(name)
+    return applied
+
+
+def statements_of(script: str) -> list[str]:
+    """Split a script at its semicolons; comments go first, so they may hold semicolons."""
+    bare = re.sub(r"--[^\n]*", "", script)
+    return [statement.strip() for statement in bare.split(";") if statement.strip()]
+
+
+def _migration_files(suffix: str) -> list[Path]:
+    files = [path for path in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+    return [path for path in files if path.name.endswith(suffix) or path.name.count(".") == 1]
+
+
+@contextmanager
+def _transaction_of(database: peewee.Database) -> Iterator[None]:
+    try:
+        with database.atomic("IMMEDIATE") if is_sqlite(database) else database.atomic():
+            yield
+    except (peewee.OperationalError, peewee.InterfaceError) as error:
+        _drop_broken_connection(database)
+        raise Unavailable(
+            "database_unavailable", f"The database did not take the change: {error}", remedy="Try again in a moment."
+        ) from error
+
+
+def _drop_broken_connection(database: peewee.Database) -> None:
+    """A connection that the server ended would fail for ever: close it, the next use opens another."""
+    if not is_sqlite(database) and not database.is_closed():
+        cast(Any, database).manual_close()
+
+
+def sqlite_version() -> str:
+    return sqlite3.sqlite_version

@@ -1,0 +1,12 @@
+"""The tables as peewee sees them: columns and nothing else. Constraints are in `sql/`, behaviour in `app.services`."""
+
+from __future__ import annotations
+
+from app.models.identity import ApiToken, IdempotencyKey, LoginLink, RoleBinding, Tenant, User, WebSession
+from app.models.runs import AgentRun, HumanLoopRequest, RunCommand, RunEvent, Todo, UsageLog
+from app.models.sessions import Bundle, ChatSession, SessionWorker, Snapshot
+
+__all__ = [
+    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "RoleBinding",
+    "RunCommand", "RunEvent", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession",
+]  # fmt: skip

@@ -1,0 +1,150 @@
+"""Permission requests and questions of one attempt, from the agent's asking to the delivery of the reply. The same for
+every agent; how a reply is written on its wire is the adapter's, given as `encode`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.domain.events import EventType
+from app.domain.turn import AskPolicy, Launch, SendInput, ToolKind
+from app.ids import derived_id
+from app.providers.outbox import Outbox
+
+DECISIONS = ["allow", "allow_always", "deny"]
+NO_REPLY_MESSAGE = "The user declined this."
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the agent asks. `id` is its own id of the request; a question goes to a person without asking the policy."""
+
+    id: str
+    kind: Literal["approval", "question"]
+    title: str
+    tool: str
+    tool_kind: ToolKind
+    input: Mapping[str, Any]
+    tool_call_id: str | None = None
+    questions: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the agent is told. `answers` by question id, each a list; None for approvals."""
+
+    allowed: bool
+    message: str = ""
+    answers: Mapping[str, list[str]] | None = None
+
+
+class Asking:
+    """The open requests of a turn.
+
+    `allow_always` is remembered for the tool and this attempt: where the policy says `ask` again, the answer is allow.
+    A `deny` of the policy still holds, because the policy is asked first each time.
+    """
+
+    def __init__(self, launch: Launch, outbox: Outbox, encode: Callable[[Request, Reply], bytes]) -> None:
+        self._launch, self._outbox, self._encode = launch, outbox, encode
+        self._judged: dict[str, Request] = {}  # at the policy, by the agent's id
+        self._open: dict[str, Request] = {}  # at a person, by ours
+        self._allowed_tools: set[str] = set()
+
+    def ask(self, request: Request) -> None:
+        """Take a new request of the agent."""
+        if request.kind == "question":
+            self._ask_person(request, rule=None)
+            return
+        self._judged[request.id] = request
+        key = f"policy:{self._launch.attempt}:{request.id}"
+        self._outbox.intend(AskPolicy(key, request.id, request.tool, request.tool_kind, request.input))
+
+    def on_verdict(self, control: Mapping[str, Any]) -> None:
+        """Take the policy's verdict; one for a request that is no longer there changes nothing."""
+        request = self._judged.pop(str(control.get("requestId")), None)
+        if request is None:
+            return
+        verdict, rule = control.get("verdict"), control.get("rule")
+        if verdict == "allow" or (verdict == "ask" and request.tool in self._allowed_tools):
+            self._reply(request, Reply(True))
+        elif verdict == "ask":
+            self._ask_person(request, rule)
+        else:
+            self._reply(request, Reply(False, f"The policy does not allow this (rule: {rule})."))
+
+    def on_answer(self, control: Mapping[str, Any]) -> None:
+        """Take a person's answer; one for a request that is no longer open changes nothing."""
+        request = self._open.pop(str(control.get("requestId")), None)
+        if request is None:
+            return
+        decision, message = control.get("decision"), control.get("message") or ""
+        answers = {str(key): _texts(value) for key, value in (control.get("answers") or {}).items()}
+        allowed = bool(answers) if request.kind == "question" else decision in {"allow", "allow_always"}
+        if decision == "allow_always":
+            self._allowed_tools.add(request.tool)
+        said: dict[str, Any] = {"answers": answers} if answers else {"decision": decision}
+        if message:
+            said["message"] = message
+        self._resolve(request, "answered", control.get("by"), said, str(control.get("delivery") or "live"))
+        self._reply(request, Reply(allowed, message or ("" if allowed else NO_REPLY_MESSAGE), answers or None))
+
+    def on_expiry(self, control: Mapping[str, Any]) -> None:
+        """Take the end of a deadline: the agent is told no."""
+        request = self._open.pop(str(control.get("requestId")), None)
+        if request is not None:
+            self._resolve(request, "expired", control.get("by"))
+            self._reply(request, Reply(False, "Nobody answered in time."))
+
+    def withdraw(self, provider_id: str) -> None:
+        """The agent no longer waits for this one."""
+        self._judged.pop(provider_id, None)
+        request = self._open.pop(self._public_id(provider_id), None)
+        if request is not None:
+            self._resolve(request, "superseded", None)
+
+    def cancel_all(self, by: Any) -> None:
+        """The turn is being stopped, or has ended: nothing is open any more."""
+        self._judged.clear()
+        for request in list(self._open.values()):
+            self._resolve(request, "canceled", by)
+        self._open.clear()
+
+    def _ask_person(self, request: Request, rule: Any) -> None:
+        public_id = self._public_id(request.id)
+        self._open[public_id] = request
+        data: dict[str, Any] = {"requestId": public_id, "kind": request.kind, "title": request.title}
+        if request.tool_call_id:
+            data["toolCallId"] = request.tool_call_id
+        if request.kind == "question":
+            data["questions"] = [dict(question) for question in request.questions]
+        else:
+            data["toolCall"] = {"name": request.tool, "kind": request.tool_kind, "input": dict(request.input)}
+            data["options"] = list(DECISIONS)
+        if rule:
+            data["rule"] = rule
+        self._outbox.emit(EventType.HUMAN_LOOP_REQUESTED, **data)
+
+    def _resolve(
+        self, request: Request, outcome: str, by: Any, reply: Mapping[str, Any] | None = None, delivery: str = "live"
+    ) -> None:
+        self._outbox.emit(
+            EventType.HUMAN_LOOP_RESOLVED,
+            requestId=self._public_id(request.id),
+            outcome=outcome,
+            by=by,
+            reply=reply,
+            delivery=delivery,
+        )
+
+    def _reply(self, request: Request, reply: Reply) -> None:
+        key = f"reply:{self._launch.attempt}:{request.id}"
+        self._outbox.intend(SendInput(key, self._encode(request, reply)))
+
+    def _public_id(self, provider_id: str) -> str:
+        return derived_id("hlr", self._launch.run_id, self._launch.attempt, provider_id)
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
