@@ -1,4 +1,6 @@
-"""The wire between a worker and an executor: names, headers, frames. No dependencies; the one module of `executor` that `app.adapters` may import.
+"""The wire between a worker and an executor: names, headers, frames. No dependencies.
+
+The one module of `executor` that `app.adapters` may import.
 
 HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: Bearer <token>` on every call but `GET /health`.
 
