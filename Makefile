@@ -1,0 +1,54 @@
+# Paddock on one machine. `make help` lists the targets.
+# Settings come from the environment, from .env, or from the command line: make up PADDOCK_PORT=9000
+SHELL := /bin/sh
+BIN := .venv/bin
+CODE := app workers scheduler executor web cli
+WITH_AGENTS := $(if $(filter none,$(AGENTS)),,agents)
+installed = { test -x $(BIN)/python && sha256sum --check --status .venv/.stamp-$(1) 2>/dev/null; } || python3 cli/install.py $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs runtime agents dev machine test check bench lock hooks
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+up: runtime $(WITH_AGENTS) ## install, migrate, start everything, return when it is ready (AGENTS=none, FOLLOW=1)
+	@$(BIN)/paddock up $(if $(filter 1,$(FOLLOW)),--follow)
+
+down: runtime ## stop everything; agents go on in their sandboxes (STOP=1 ends them too)
+	@$(BIN)/paddock down $(if $(filter 1,$(STOP)),--agents)
+
+status: runtime ## show processes, sandboxes and what /ready says
+	@$(BIN)/paddock status
+
+logs: runtime ## show the last lines of all logs (FOLLOW=1 stays with them)
+	@$(BIN)/paddock logs $(if $(filter 1,$(FOLLOW)),--follow)
+
+test: runtime agents dev machine ## run all tests (ARGS="tests/unit -k name" for some)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: runtime dev ## lint, format, types, imports, sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing 2>&1 || exit 1
+	@$(BIN)/python .ci/sizes.py $(CODE)
+
+bench: runtime agents dev ## run the benchmarks beside their peers
+	@$(BIN)/python -m bench $(ARGS)
+
+runtime: ; @$(call installed,runtime)
+dev: ; @$(call installed,dev)
+agents: runtime ## install Claude Code (its wheel carries the binary)
+	@$(call installed,agents)
+machine: ; @python3 cli/install.py machine
+
+lock: dev ## pin requirements*.in again, with hashes (needs uv)
+	@for set in requirements requirements-dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    -o $$set.txt $$set.in || exit 1; done
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-deps --no-annotate -o requirements-agents.txt requirements-agents.in
+
+hooks: ## run `make check` before each commit (needs pre-commit)
+	@pre-commit install

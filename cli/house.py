@@ -1,0 +1,56 @@
+"""Where this installation is: its checkout, its environment (with `.env`), the folders and files below PADDOCK_VAR."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The one-machine installation below `var`."""
+
+    var: Path
+
+    @property
+    def run(self) -> Path:
+        """Pids, locks and records of the processes."""
+        return self.var / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "logs"
+
+    @property
+    def owner_token(self) -> Path:
+        """The owner's API token, written at first start for this machine's user alone."""
+        return self.var / "owner-token"
+
+    def make(self) -> None:
+        for folder in (self.var, self.run, self.logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def enter() -> House:
+    """Complete the environment from the checkout's `.env` (what is set already wins) and return the installation.
+
+    A relative PADDOCK_VAR is relative to the checkout, from whatever folder the command is called.
+    """
+    for name, value in dotenv_values(ROOT / ".env").items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+    var = ROOT / Path(os.environ.get("PADDOCK_VAR") or "var").expanduser()
+    os.environ["PADDOCK_VAR"] = str(var)
+    return House(var)
+
+
+def address() -> str:
+    """Return the address of web on this machine, as the environment has it."""
+    host = os.environ.get("PADDOCK_HOST") or "127.0.0.1"
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"http://{shown}:{os.environ.get('PADDOCK_PORT') or '8000'}"

@@ -1,0 +1,193 @@
+"""`up` and `down`: migrate, start the processes in the background, wait until `/ready` is green; stop them again."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from app import config
+from app.config import Settings
+from cli import processes
+from cli.errors import CommandFailed
+from cli.house import ROOT, House, address
+from cli.supervisor import Record
+
+READY_SECONDS = 60.0
+DOWN_SECONDS = 60.0
+HOPELESS_RESTARTS = 4
+
+
+def up(house: House) -> Settings:
+    """Start what is not running and return when `/ready` is green. Safe to call again at any time."""
+    house.make()
+    settings = config.load()
+    record = Record(house.run)
+    with _alone(house.run / "up.lock"):
+        if record.supervisor() is None:
+            left = record.clear_leftovers()
+            if left:
+                say(f"cleared away what an earlier start left: {', '.join(left)}")
+            require_free_port(settings.host, settings.port)
+            migrate()
+            say("starting redis, web, workers and scheduler")
+            start_supervisor(house, settings)
+        wait_until_ready(house, record)
+    return settings
+
+
+def migrate() -> None:
+    """Bring the database up to date and make the tenant and owner of the first start, in a process of its own."""
+    say("migrating the database")
+    done = subprocess.run([sys.executable, "-m", "app.migrate"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandFailed(
+            "The database could not be migrated.",
+            detail=done.stderr.strip()[-2000:],
+            remedy="Look at DATABASE_URL; a SQLite file must be on a disk with room.",
+        )
+
+
+def start_supervisor(house: House, settings: Settings) -> None:
+    argv = [sys.executable, "-m", "cli.supervisor", "--procfile", str(ROOT / "Procfile")]
+    argv += ["--run", str(house.run), "--logs", str(house.logs), "--instances", f"worker={settings.worker_processes}"]
+    argv += ["--without", "redis"] if settings.redis_url else ["--wait-for", str(settings.redis_socket)]
+    folder = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    with (house.logs / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def down(house: House) -> bool:
+    """Stop all processes; agents go on in their sandboxes. False where nothing ran."""
+    record = Record(house.run)
+    house.make()
+    with _alone(house.run / "up.lock"):
+        supervisor = record.supervisor()
+        if supervisor is None:
+            return bool(record.clear_leftovers())
+        supervisor.signal(signal.SIGTERM)
+        if not processes.wait_for_end([supervisor], DOWN_SECONDS):
+            supervisor.kill_group()
+            record.clear_leftovers()
+    return True
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise CommandFailed where another program listens on web's port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            raise CommandFailed(
+                f"Port {port} on {host} is taken by another program." if taken else f"Cannot listen on {host}:{port}.",
+                detail=str(error),
+                remedy=f"Choose another one: PADDOCK_PORT={port + 1} make up (or set PADDOCK_PORT in .env).",
+            ) from error
+
+
+def wait_until_ready(house: House, record: Record) -> None:
+    """Wait for `GET /ready`; CommandFailed with the log of what does not come up."""
+    deadline = time.monotonic() + READY_SECONDS
+    answer: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        status, answer = ask_ready()
+        if status == 200:
+            return
+        _give_up_on_crashes(house, record)
+        time.sleep(0.05)
+    raise CommandFailed(
+        f"Paddock did not become ready in {READY_SECONDS:.0f} s.",
+        detail=json.dumps(answer) if answer else "web does not answer",
+        remedy="Look at `make status` and `make logs`.",
+    )
+
+
+def ask_ready() -> tuple[int, dict[str, Any]]:
+    """Return the status and body of `GET /ready`; (0, {}) where nobody answers."""
+    parts = urlsplit(address())
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=5)
+    try:
+        connection.request("GET", "/ready")
+        response = connection.getresponse()
+        body = json.loads(response.read() or b"{}")
+        return response.status, body if isinstance(body, dict) else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        return 0, {}
+    finally:
+        connection.close()
+
+
+def redis_cli_line(settings: Settings, run_id: str = "") -> str:
+    """Return a command that shows a run's log in Redis on this very machine."""
+    stream = f"XRANGE 'paddock:run:{run_id or 'RUN_ID'}:events' - +"
+    binary = shutil.which("redis-cli") or shutil.which("valkey-cli")
+    if binary is None:
+        return f"{command_name()} redis-cli {stream}"
+    where = f"-u {settings.redis_url}" if settings.redis_url else f"-s {settings.redis_socket}"
+    return f"{Path(binary).name} {where} {stream}"
+
+
+def command_name() -> str:
+    """Return how this command is called from the checkout."""
+    script = Path(sys.executable).parent / "paddock"
+    try:
+        return str(script.relative_to(ROOT))
+    except ValueError:
+        return str(script)
+
+
+def tail(path: Path, lines: int) -> str:
+    """Return the last lines of a log; empty where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def say(message: str) -> None:
+    sys.stderr.write(f"  {message}\n")
+    sys.stderr.flush()
+
+
+def _give_up_on_crashes(house: House, record: Record) -> None:
+    for name, entry in record.read().get("processes", {}).items():
+        if entry["restarts"] >= HOPELESS_RESTARTS:
+            raise CommandFailed(
+                f"{name} does not stay up.",
+                detail=tail(house.logs / f"{name}.log", 25),
+                remedy=f"The whole log is {house.logs / f'{name}.log'}; `make down` stops the rest.",
+            )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one `up` or `down` of this installation work at a time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
