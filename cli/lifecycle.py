@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from app import config
 from app.config import Settings
-from cli import processes
+from app.ports import Sandboxes
+from cli import first_start, processes
 from cli.errors import CommandFailed
 from cli.house import ROOT, House, address
 from cli.supervisor import Record
@@ -42,41 +43,48 @@ def up(house: House) -> Settings:
             if left:
                 say(f"cleared away what an earlier start left: {', '.join(left)}")
             require_free_port(settings.host, settings.port)
-            migrate()
+            say("preparing the database")
+            first_start.prepare(house, settings)
             say("starting redis, web, workers and scheduler")
             start_supervisor(house, settings)
         wait_until_ready(house, record)
     return settings
 
 
-def migrate() -> None:
-    """Bring the database up to date and make the tenant and owner of the first start, in a process of its own."""
-    say("migrating the database")
-    done = subprocess.run([sys.executable, "-m", "app.migrate"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CommandFailed(
-            "The database could not be migrated.",
-            detail=done.stderr.strip()[-2000:],
-            remedy="Look at DATABASE_URL; a SQLite file must be on a disk with room.",
-        )
-
-
 def start_supervisor(house: House, settings: Settings) -> None:
-    argv = [sys.executable, "-m", "cli.supervisor", "--procfile", str(ROOT / "Procfile")]
-    argv += ["--run", str(house.run), "--logs", str(house.logs), "--instances", f"worker={settings.worker_processes}"]
-    argv += ["--without", "redis"] if settings.redis_url else ["--wait-for", str(settings.redis_socket)]
-    folder = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    argv, environment = supervisor_command(house, settings)
     with (house.logs / "supervisor.log").open("ab") as log:
         subprocess.Popen(
             argv,
             cwd=ROOT,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def supervisor_command(house: House, settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Return the supervisor's argv and environment; the Procfile's `python` is this one."""
+    argv = [sys.executable, "-m", "cli.supervisor", "--procfile", str(ROOT / "Procfile")]
+    argv += ["--run", str(house.run), "--logs", str(house.logs), "--instances", f"worker={settings.worker_processes}"]
+    argv += ["--without", "redis"] if settings.redis_url else ["--wait-for", str(settings.redis_socket)]
+    folder = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return argv, {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def become_supervisor(house: House) -> NoReturn:
+    """Prepare everything, then turn this process into the supervisor: for containers and systemd."""
+    house.make()
+    settings = config.load()
+    Record(house.run).clear_leftovers()
+    require_free_port(settings.host, settings.port)
+    first_start.prepare(house, settings)
+    argv, environment = supervisor_command(house, settings)
+    os.chdir(ROOT)
+    os.execve(argv[0], argv, environment)  # noqa: S606 - no shell is wanted
 
 
 def down(house: House) -> bool:
@@ -140,6 +148,26 @@ def ask_ready() -> tuple[int, dict[str, Any]]:
         return 0, {}
     finally:
         connection.close()
+
+
+def list_sandboxes() -> list[str]:
+    """Return the sandboxes that run on this machine, by session."""
+    return _sandboxes().list_running()
+
+
+def end_sandboxes() -> list[str]:
+    """End every sandbox with its agents; their files and journals stay. Returns which."""
+    sandboxes = _sandboxes()
+    running = sandboxes.list_running()
+    for name in running:
+        sandboxes.stop(name)
+    return running
+
+
+def _sandboxes() -> Sandboxes:
+    from app.adapters.local_sandboxes import LocalSandboxes
+
+    return LocalSandboxes(config.load())
 
 
 def redis_cli_line(settings: Settings, run_id: str = "") -> str:

@@ -1,0 +1,144 @@
+"""What `paddock doctor` looks at on this machine. Each finding says what to do; nothing is changed, no server is needed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import redis
+
+from app import db
+from app.config import Settings
+from app.providers.registry import build_registry
+from cli import embedded_redis, first_start, lifecycle
+from cli.errors import CommandFailed
+from cli.house import House, address
+from cli.supervisor import Record
+
+LEAST_FREE_BYTES = 2 * 1024**3
+BUBBLEWRAP_PROBE = ("--ro-bind", "/", "/", "--dev", "/dev", "--unshare-all", "--cap-drop", "ALL", "--die-with-parent")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    state: Literal["ok", "warning", "problem"]
+    text: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        facts = {"subject": self.subject, "state": self.state, "text": self.text, "remedy": self.remedy}
+        return {name: value for name, value in facts.items() if value}
+
+
+def examine(house: House, settings: Settings) -> list[Finding]:
+    """Return what there is to say about this machine, in the order in which a person would mend it."""
+    running = Record(house.run).supervisor() is not None
+    return [
+        python(),
+        git(),
+        bubblewrap(settings),
+        disk(house),
+        database(settings),
+        redis_server(settings, running),
+        web(settings, running),
+        *agents(settings),
+    ]
+
+
+def python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def git() -> Finding:
+    found = shutil.which("git")
+    if found is None:
+        return Finding("git", "problem", "not installed", "apt-get install -y git (repositories are seeded with it)")
+    return Finding("git", "ok", found)
+
+
+def bubblewrap(settings: Settings) -> Finding:
+    """Sandboxes are a boundary only with bubblewrap; plain ones are for one trusted user."""
+    plain = "local sandboxes are plain processes: agents see this user's files"
+    if settings.bubblewrap == "off":
+        return Finding("sandbox", "warning", f"{plain} (PADDOCK_BUBBLEWRAP=off)", "Unset PADDOCK_BUBBLEWRAP.")
+    found = shutil.which("bwrap")
+    if found is None:
+        return Finding("sandbox", "warning", plain, "apt-get install -y bubblewrap")
+    done = subprocess.run([found, *BUBBLEWRAP_PROBE, "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        why = done.stderr.strip().partition("\n")[0]
+        return Finding("sandbox", "warning", f"{plain}; bwrap fails: {why}", "Allow unprivileged user namespaces.")
+    return Finding("sandbox", "ok", f"bubblewrap at {found}: agents have their own view of the file system")
+
+
+def disk(house: House) -> Finding:
+    folder = house.var
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1024**3:.1f} GiB free for {house.var}"
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", "problem", f"{folder} cannot be written", "Choose another folder: PADDOCK_VAR")
+    if free < LEAST_FREE_BYTES:
+        return Finding("disk", "warning", text, "Make room, or choose another folder: PADDOCK_VAR")
+    return Finding("disk", "ok", text)
+
+
+def database(settings: Settings) -> Finding:
+    url = settings.database
+    name = f"SQLite {sqlite3.sqlite_version}" if url.startswith("sqlite:") else "PostgreSQL"
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
+        return Finding("database", "ok", f"{name}, made at the first start")
+    try:
+        with first_start.database_of(settings):
+            db.check()
+    except CommandFailed as error:
+        return Finding("database", "problem", f"{name}: {error.detail}", error.remedy)
+    return Finding("database", "ok", f"{name} answers")
+
+
+def redis_server(settings: Settings, running: bool) -> Finding:
+    if not settings.redis_url and not running:
+        return Finding("redis", "ok", f"started with the rest: {embedded_redis.find_binary()}")
+    try:
+        with redis.Redis.from_url(settings.redis) as client:
+            info = client.info("server")
+    except redis.RedisError as error:
+        remedy = "Look at REDIS_URL." if settings.redis_url else "Look at `make logs`; `make up` starts it."
+        return Finding("redis", "problem", f"does not answer: {error}", remedy)
+    name = info.get("valkey_version") or info.get("redis_version")
+    return Finding("redis", "ok", f"{name} answers ({'REDIS_URL' if settings.redis_url else settings.redis_socket})")
+
+
+def web(settings: Settings, running: bool) -> Finding:
+    if running:
+        code, _ = lifecycle.ask_ready()
+        if code == 200:
+            return Finding("web", "ok", f"ready at {address()}")
+        return Finding("web", "problem", f"{address()} is not ready", "Look at `make status` and `make logs`.")
+    try:
+        lifecycle.require_free_port(settings.host, settings.port)
+    except CommandFailed as error:
+        return Finding("web", "problem", error.title, error.remedy)
+    return Finding("web", "ok", f"not running; port {settings.port} is free. Start it: make up")
+
+
+def agents(settings: Settings) -> Iterator[Finding]:
+    """One finding per provider: version and credentials, never a call to a model."""
+    for provider in build_registry(settings.provider_mode).list():
+        readiness = provider.readiness(settings.provider_settings)
+        version = f"version {readiness.version}" if readiness.version else "version unknown"
+        if readiness.failure is None:
+            yield Finding(provider.kind, "ok", version)
+        else:
+            text = readiness.failure.message if not readiness.installed else f"{version}; {readiness.failure.message}"
+            yield Finding(provider.kind, "warning", text, readiness.failure.advice)

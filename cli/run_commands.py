@@ -1,0 +1,227 @@
+"""Commands about runs: start one, follow it, stop it, see why it is where it is, answer what it asks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import typer
+from rich.markup import escape
+
+from cli import asking, repository, screen
+from cli.client import Client, connect
+from cli.errors import CommandFailed
+from cli.live import Following
+from cli.options import AsJson, Limit, RunId
+
+app = typer.Typer()
+
+Provider = Annotated[str | None, typer.Option("--provider", "-p", help="claude-code, scripted, …")]
+Session = Annotated[str | None, typer.Option("--session", "-s", help="Go on in this session.")]
+Repo = Annotated[
+    str | None, typer.Option("--repo", help="Start from this repository: a path, or an https/ssh address.")
+]
+Ref = Annotated[str | None, typer.Option("--ref", help="Branch, tag or commit of the repository.")]
+Model = Annotated[str | None, typer.Option("--model", "-m")]
+AllowEdits = Annotated[bool, typer.Option("--allow-edits", help="Let it edit files of the workspace unasked.")]
+AllowAll = Annotated[bool, typer.Option("--allow-all", help="Let it do everything unasked, inside its sandbox.")]
+Require = Annotated[
+    list[str] | None, typer.Option("--require", help="Block unless the provider can do this (humanLoop, resume, …).")
+]
+OnBusy = Annotated[
+    Literal["enqueue", "reject", "interrupt"], typer.Option("--on-busy", help="When the session is at work already.")
+]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Start it and return at once.")]
+
+
+@app.command()
+def run(
+    message: Annotated[str, typer.Argument(help="What to do; `-` reads it from stdin.")],
+    provider: Provider = None,
+    session: Session = None,
+    repo: Repo = None,
+    ref: Ref = None,
+    model: Model = None,
+    allow_edits: AllowEdits = False,
+    allow_all: AllowAll = False,
+    require: Require = None,
+    on_busy: OnBusy = "enqueue",
+    detach: Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send a message to an agent and follow what it does.
+
+    Exit code: 0 succeeded, 1 failed, 2 not done (usage, connection, refused), 3 canceled, 4 blocked, 130 let go with Ctrl-C.
+    """
+    client = connect()
+    body: dict[str, Any] = {"prompt": sys.stdin.read() if message == "-" else message, "onBusy": on_busy}
+    given = {"provider": provider, "sessionId": session, "model": model, "require": require}
+    body |= {name: value for name, value in given.items() if value}
+    if allow_edits or allow_all:
+        body["providerOptions"] = {"approval": "all" if allow_all else "edits"}
+    if repo:
+        if session:
+            raise CommandFailed(
+                "A session gets its repository when it is made.", remedy="Leave out --session or --repo."
+            )
+        body["repo"] = _repo(client, repo, ref)
+    elif ref:
+        raise CommandFailed("--ref names a commit of a repository.", remedy="Add --repo PATH_OR_URL.")
+    started = client.post("/api/runs/start", body, {"Prefer": "respond-async"})
+    run_id = str(started["runId"])
+    if detach:
+        if as_json:
+            screen.show_json(started)
+        else:
+            screen.out.print(f"{run_id} in {started['sessionId']}\nfollow it: paddock tail {run_id}")
+        return
+    if not as_json:
+        screen.out.print(f"[dim]{run_id} in {started['sessionId']}[/]")
+    raise typer.Exit(Following(client, run_id, as_json=as_json).run())
+
+
+@app.command()
+def tail(
+    run_id: RunId,
+    cursor: Annotated[int, typer.Option("--cursor", min=0, help="Begin after this seq.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's log from the beginning (or a cursor) and follow it to its end. Exit codes as of `run`."""
+    following = Following(connect(), run_id, as_json=as_json, asks=False, stops=False)
+    raise typer.Exit(following.run(cursor))
+
+
+@app.command()
+def stop(run_id: RunId, as_json: AsJson = False) -> None:
+    """Stop a run: interrupt its agent, then end it."""
+    answer = connect().post(f"/api/runs/{quote(run_id, safe='')}/stop")
+    if as_json:
+        screen.show_json(answer)
+    else:
+        screen.out.print(f"{run_id}: stop requested (now {screen.styled_status(str(answer.get('status', '?')))})")
+
+
+@app.command()
+def runs(
+    session: Session = None,
+    status: Annotated[str | None, typer.Option("--status", help="queued, running, waiting_human, failed, …")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    items = list(connect().pages("/api/runs", limit, sessionId=session, status=status))
+    if as_json:
+        screen.show_json({"items": items})
+        return
+    rows = [
+        (
+            item["runId"],
+            screen.styled_status(item["status"]),
+            screen.cell(item.get("provider")),
+            screen.cell(item.get("createdAt")),
+            screen.cell(item.get("prompt"), 50),
+        )
+        for item in items
+    ]
+    screen.show_table(("run", "status", "provider", "created", "message"), rows, "no runs")
+
+
+@app.command()
+def explain(run_id: RunId, as_json: AsJson = False) -> None:
+    """Say where a run is and why: what it waits for, its attempts and lease, how it failed and what to do."""
+    client = connect()
+    quoted = quote(run_id, safe="")
+    found = client.get(f"/api/runs/{quoted}")
+    place = client.get(f"/api/runs/queue/{quoted}")
+    if as_json:
+        screen.show_json({"run": found, "queue": place})
+        return
+    screen.out.print(f"{run_id} is {screen.styled_status(found['status'])}")
+    facts = {**found, **{name: value for name, value in place.items() if name not in found}}
+    for name, value in facts.items():
+        if name not in ("runId", "status") and value not in (None, "", {}, []):
+            screen.out.print(f"  [dim]{escape(name)}[/] {escape(screen.one_line(_plain(value), 300))}")
+
+
+@app.command()
+def pending(limit: Limit = 50, as_json: AsJson = False) -> None:
+    """List the questions and approvals that wait for a person."""
+    items = list(connect().pages("/api/human-loop/pending", limit))
+    if as_json:
+        screen.show_json({"items": items})
+        return
+    if not items:
+        screen.out.print("[dim]nothing waits for a person[/]")
+    shown = screen.RunScreen()
+    for item in items:
+        title = escape(screen.one_line(item.get("title", "")))
+        shown.line(f"[magenta]{item['requestId']}[/] {title} [dim]{item['runId']} {item.get('createdAt', '')}[/]")
+        asking.show_how_to_reply(shown, item)
+
+
+@app.command()
+def reply(
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST", help="A request's id (hlr_…); see `paddock pending`.")
+    ],
+    answers: Annotated[
+        list[str], typer.Argument(help="allow, allow_always or deny; or answers to its questions, in their order.")
+    ],
+    message: Annotated[str | None, typer.Option("--message", help="What to tell the agent with the decision.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question or an approval. The first answer holds; a later one is told so."""
+    client = connect()
+    request = next((i for i in client.pages("/api/human-loop/pending", 5000) if i["requestId"] == request_id), None)
+    if request is not None and request["kind"] == "question":
+        body = {"requestId": request_id, **_answers(request, answers)}
+    else:  # an approval, or one that is answered already: then the server says who was first
+        decision = asking.decision_of(" ".join(answers))
+        if decision is None:
+            raise CommandFailed("That is no decision.", remedy="Say allow, allow_always or deny.")
+        body = {"requestId": request_id, **decision, **({"message": message} if message else {})}
+    answer = client.post("/api/human-loop/reply", body)
+    if as_json:
+        screen.show_json(answer)
+    elif answer.get("duplicate"):
+        screen.out.print("[yellow]somebody had answered before; that answer holds[/]")
+    else:
+        screen.out.print("answered")
+
+
+def _answers(request: asking.Json, given: list[str]) -> dict[str, Any]:
+    questions = list(request.get("questions") or [])
+    if given == ["deny"]:
+        return {"decision": "deny"}
+    if len(given) != len(questions):
+        shown = "; ".join(str(question.get("question", "")) for question in questions)
+        raise CommandFailed(
+            f"The request has {len(questions)} question(s): {shown}", remedy="Give one answer for each."
+        )
+    return {
+        "answers": {
+            str(question["id"]): asking.answer_of(question, text)
+            for question, text in zip(questions, given, strict=True)
+        }
+    }
+
+
+def _repo(client: Client, repo: str, ref: str | None) -> dict[str, str]:
+    chosen = {"ref": ref} if ref else {}
+    address = repository.address_of(repo)
+    if address is not None:
+        return {"url": address, **chosen}
+    with repository.bundled(repo, ref) as (bundle, has_changes):
+        if has_changes:
+            screen.err.print("[yellow]![/] uncommitted changes are not sent; the agent starts from the last commit")
+        answer = client.upload("/api/bundles", bundle)
+    return {"bundleId": str(answer["bundleId"]), **chosen}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each not in (None, ""))
+    if isinstance(value, list):
+        return ", ".join(_plain(each) for each in value)
+    return str(value)
