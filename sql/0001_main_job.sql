@@ -133,9 +133,12 @@ CREATE TABLE snapshots (
     files       BIGINT NOT NULL,
     bytes       BIGINT NOT NULL,
     bytes_sent  BIGINT NOT NULL,
+    files_changed BIGINT NOT NULL DEFAULT 0,
+    seconds     DOUBLE PRECISION NOT NULL DEFAULT 0,
     created_at  DOUBLE PRECISION NOT NULL
 );
 CREATE INDEX snapshots_by_session ON snapshots (tenant_id, session_id, created_at);
+CREATE INDEX snapshots_by_run ON snapshots (run_id);
 
 CREATE TABLE agent_runs (
     id                TEXT PRIMARY KEY,
@@ -164,6 +167,7 @@ CREATE TABLE agent_runs (
     lease_until       DOUBLE PRECISION,             -- NULL: handed back, free to claim
     lease_seq         BIGINT NOT NULL DEFAULT 0,    -- last_seq when the lease was taken
     last_seq          BIGINT NOT NULL DEFAULT 0,
+    launch            TEXT,                         -- JSON: how the current attempt was started, the same for every holder
     conversation_id   TEXT,                         -- the agent's own name of the conversation, for native resume
     stop_requested_at DOUBLE PRECISION,
     failure_code      TEXT,

@@ -29,6 +29,7 @@ class AgentRun(Table):
     lease_until = peewee.DoubleField(null=True)
     lease_seq = peewee.BigIntegerField(default=0)
     last_seq = peewee.BigIntegerField(default=0)
+    launch = JsonField(null=True)
     conversation_id = peewee.TextField(null=True)
     stop_requested_at = peewee.DoubleField(null=True)
     failure_code = peewee.TextField(null=True)

@@ -80,6 +80,8 @@ class Snapshot(Table):
     files = peewee.BigIntegerField()
     bytes = peewee.BigIntegerField()
     bytes_sent = peewee.BigIntegerField()
+    files_changed = peewee.BigIntegerField(default=0)
+    seconds = peewee.DoubleField(default=0)
     created_at = peewee.DoubleField()
 
     class Meta:

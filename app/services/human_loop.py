@@ -1,0 +1,135 @@
+"""Questions and approvals: what the agents ask of people, and the one answer each request gets. SPEC §2.
+
+The rows are opened and closed by the driver (`opened`, `resolved`, `supersede_older`, inside its transactions) and answered
+by web (`reply`): `answered` is the person's act, `delivered_at` the agent's receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app import db
+from app.errors import Conflict, Invalid
+from app.models import AgentRun, HumanLoopRequest
+from app.ports import Bell
+from app.services.run_creation import add_command
+
+DECISIONS = ("allow", "allow_always", "deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A person's reply: a decision on an approval, or answers to questions (question id -> chosen or typed texts)."""
+
+    decision: Literal["allow", "allow_always", "deny"] | None = None
+    message: str | None = None
+    answers: Mapping[str, list[str]] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        values = {"decision": self.decision, "message": self.message, "answers": self.answers}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyResult:
+    """What became of a reply. `duplicate`: somebody had answered before, `reply` and `by` are that first answer's."""
+
+    request_id: str
+    outcome: str
+    duplicate: bool
+    reply: Mapping[str, Any]
+    by: str | None
+    delivery: str | None = None
+
+
+def reply(request: HumanLoopRequest, given: Reply, by: str, bell: Bell) -> ReplyResult:
+    """Answer a request, once: one conditional UPDATE decides between all who try. Raises Conflict `request_closed` (with why) for a
+    request that was withdrawn or ended, Invalid `reply_invalid` for a reply that does not fit."""
+    _check(request, given)
+    with db.transaction():
+        now = db.now()
+        won = (
+            HumanLoopRequest.update(status="answered", reply=given.as_json(), replied_by=by, answered_at=now)
+            .where(HumanLoopRequest.id == request.id, HumanLoopRequest.status == "open")
+            .execute()
+        )
+        if won:
+            payload = {"requestId": request.id, "by": by, **given.as_json()}
+            add_command(request.tenant_id, request.run_id, "answer", f"answer:{request.id}", payload, now=now)
+    if won:
+        bell.ring_command(request.run_id)
+    row = HumanLoopRequest.get_by_id(request.id)
+    if row.status != "answered":
+        raise Conflict("request_closed", _why_closed(row), remedy="Look at the run: it went on without an answer.")
+    return ReplyResult(row.id, row.status, not won, row.reply, row.replied_by, row.delivery)
+
+
+def _check(request: HumanLoopRequest, given: Reply) -> None:
+    if request.kind == "approval":
+        if given.decision not in DECISIONS or given.answers is not None:
+            raise Invalid("reply_invalid", "An approval is answered with `decision`: allow, allow_always or deny.")
+        return
+    if given.decision == "deny" and given.answers is None:
+        return  # a question may be declined
+    known = {question["id"] for question in request.questions or []}
+    if not given.answers or given.decision is not None or set(given.answers) - known:
+        raise Invalid(
+            "reply_invalid",
+            "A question is answered with `answers`: {questionId: [text, …]}.",
+            remedy=f"The question ids are: {', '.join(sorted(known))}.",
+        )
+    if known - set(given.answers):
+        raise Invalid(
+            "reply_invalid", f"These questions have no answer yet: {', '.join(sorted(known - set(given.answers)))}."
+        )
+
+
+def _why_closed(row: HumanLoopRequest) -> str:
+    reasons = {
+        "superseded": "The agent withdrew the request before it was answered.",
+        "canceled": "The run was stopped before the request was answered.",
+        "expired": "The request's deadline passed and its policy closed it.",
+    }
+    return reasons.get(row.status, f"The request is {row.status}.")
+
+
+# --- the driver's side, inside its transactions ----------------------------------------------------------------------------
+
+
+def opened(run: AgentRun, attempt: int, data: Mapping[str, Any], now: float) -> None:
+    """Write the row of a `human_loop.requested` event; a row that is there already stays as it is."""
+    HumanLoopRequest.insert(
+        id=data["requestId"],
+        tenant_id=run.tenant_id,
+        run_id=run.id,
+        session_id=run.session_id,
+        attempt=attempt,
+        kind=data["kind"],
+        title=data["title"],
+        tool_call=data.get("toolCall"),
+        questions=data.get("questions"),
+        options=data.get("options") or [],
+        status="open",
+        created_at=now,
+    ).on_conflict_ignore().execute()
+
+
+def resolved(data: Mapping[str, Any], now: float) -> None:
+    """Close the row of a `human_loop.resolved` event."""
+    row = HumanLoopRequest.id == data["requestId"]
+    if data["outcome"] == "answered":
+        HumanLoopRequest.update(delivered_at=now, delivery=data.get("delivery", "live"), closed_at=now).where(
+            row
+        ).execute()
+        return
+    HumanLoopRequest.update(status=data["outcome"], closed_at=now).where(
+        row, HumanLoopRequest.delivered_at.is_null()
+    ).execute()
+
+
+def list_undelivered(run_id: str) -> list[HumanLoopRequest]:
+    """Return the requests of a run whose agent has no answer yet, oldest first."""
+    query = HumanLoopRequest.select().where(HumanLoopRequest.run_id == run_id, HumanLoopRequest.closed_at.is_null())
+    return list(query.order_by(HumanLoopRequest.created_at))

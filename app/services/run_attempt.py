@@ -1,0 +1,208 @@
+"""One attempt as its holder lives it: journal records in, events and intents out. ARCHITECTURE decisions 4 and 5.
+
+Every holder steps all records from 1. Events of records that the log has already are dropped; intents whose key has a record
+already are done. So whoever drives, and however often the driver dies, the log comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from app import ids
+from app.domain import usage
+from app.domain.events import SQL_FIRST, Draft, EventType, source
+from app.domain.journal import Record, agent_id
+from app.domain.lease import Lease
+from app.domain.redaction import Redactor
+from app.domain.run_state import RunStatus
+from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
+from app.models import AgentRun, Todo
+from app.ports import AgentHost, Turn
+from app.services import human_loop, policy, runs
+from app.services.event_log import RunLog
+
+Change = Callable[[int], None]
+
+
+class Attempt:
+    """Steps the journal of one attempt for one holder. `outcome` is set once the agent's turn has ended."""
+
+    def __init__(self, run: AgentRun, launch: Launch, turn: Turn, parts: AttemptParts) -> None:
+        self._run, self._launch, self._turn, self._parts = run, launch, turn, parts
+        self.agent_id = agent_id(run.id, launch.attempt)
+        self.status = RunStatus(run.status)
+        self.outcome: Outcome | None = None
+        self.ending = False
+        self.message: str | None = run.message
+        self.usage: dict[str, Any] = dict((run.launch or {}).get("usageBefore") or {})
+        self.position = 0
+        self._usage_before = dict(self.usage)
+        self._in_log = parts.log.last_record(launch.attempt)
+        self._caught_up_at = 0
+        self._pending: dict[str, Intent] = {}
+        self._open_requests: set[str] = set()
+
+    def resume_behind(self, last: int) -> None:
+        """The journal holds records up to `last` that an earlier holder saw: intents wait until they are stepped."""
+        self._caught_up_at = last
+
+    @property
+    def number(self) -> int:
+        return self._launch.attempt
+
+    def take(self, record: Record) -> bool:
+        """Step one record: its events into the log, then its intents. True when a whole message is newly in the log."""
+        self.position = record.n
+        if record.key is not None:
+            self._pending.pop(record.key, None)
+        step = self._turn.step(record)
+        self._note(step)
+        if record.n > self._in_log:
+            self._write(record, step)
+        else:
+            self._track_requests(step.events)
+            self._remember(step)
+        for intent in step.intents:
+            self._pending[intent.key] = intent
+        if record.n >= self._caught_up_at:
+            self._carry_out()
+        return record.n > self._in_log and any(kind == EventType.MESSAGE_STOP for kind, _ in step.events)
+
+    def control(self, key: str, payload: Mapping[str, Any]) -> None:
+        """Append what the adapter must learn; it meets it when it comes back in order."""
+        self._parts.lease.require()
+        data = orjson.dumps(payload)
+        self._parts.host.write(self.agent_id, "ctl", key, data, epoch=self._parts.lease.epoch)
+
+    def _note(self, step: Step) -> None:
+        if step.outcome is not None and self.outcome is None:
+            self.outcome = step.outcome
+        for kind, data in step.events:
+            if kind == EventType.MESSAGE_STOP and data.get("role", "assistant") == "assistant":
+                self.message = data["text"]
+            elif kind == EventType.USAGE_UPDATE:
+                self.usage = usage.add(self._usage_before, data)
+
+    def _remember(self, step: Step) -> None:
+        """An earlier holder may have died before it wrote down the agent's own name of the conversation."""
+        if step.conversation_id is not None and step.conversation_id != self._run.conversation_id:
+            self._parts.log.append([], self._change_conversation(step.conversation_id))
+
+    def _change_conversation(self, conversation_id: str) -> Change:
+        run_id, epoch = self._run.id, self._parts.lease.epoch
+        return lambda _: runs.set_fields(run_id, epoch, {"conversation_id": conversation_id})
+
+    # --- events ------------------------------------------------------------------------------------------------------------
+
+    def _write(self, record: Record, step: Step) -> None:
+        if not step.events and step.conversation_id is None:
+            return
+        src = source(self._launch.attempt, record.n)
+        drafts = [Draft(kind, self._shown(kind, data), record.t, src) for kind, data in step.events]
+        was_waiting = bool(self._open_requests)
+        self._track_requests(step.events)
+        moved = self._status_after(was_waiting)
+        if moved is not None:
+            drafts.append(Draft(EventType.RUN_STATUS, {"status": moved}, record.t, source(self._launch.attempt)))
+        self._parts.log.append(drafts, self._change(record, drafts, step, moved))
+        if moved is not None:
+            self.status = moved
+
+    def _shown(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        if kind == EventType.USAGE_UPDATE:
+            data = usage.add(self._usage_before, data)
+        cleaned: Mapping[str, Any] = self._parts.redactor.clean(data)
+        return cleaned
+
+    def _track_requests(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        for kind, data in events:
+            if kind == EventType.HUMAN_LOOP_REQUESTED:
+                self._open_requests.add(data["requestId"])
+            elif kind == EventType.HUMAN_LOOP_RESOLVED:
+                self._open_requests.discard(data["requestId"])
+
+    def _status_after(self, was_waiting: bool) -> RunStatus | None:
+        waiting = bool(self._open_requests)
+        if waiting and not was_waiting and self.status == RunStatus.RUNNING:
+            return RunStatus.WAITING_HUMAN
+        if was_waiting and not waiting and self.status == RunStatus.WAITING_HUMAN:
+            return RunStatus.RUNNING
+        return None
+
+    def _change(self, record: Record, drafts: list[Draft], step: Step, moved: RunStatus | None) -> Change | None:
+        """Return what changes in other tables with these events; None where it is text alone."""
+        todos = [draft for draft in drafts if draft.type == EventType.TODO_UPDATE]
+        state = [draft for draft in drafts if draft.type in SQL_FIRST]
+        if not todos and not state and step.conversation_id is None:
+            return None
+        run, epoch, attempt = self._run, self._parts.lease.epoch, self._launch.attempt
+
+        def change(last_seq: int) -> None:
+            for draft in state:
+                if draft.type == EventType.HUMAN_LOOP_REQUESTED:
+                    human_loop.opened(run, attempt, draft.data, record.t)
+                elif draft.type == EventType.HUMAN_LOOP_RESOLVED:
+                    human_loop.resolved(draft.data, record.t)
+            for draft in todos:
+                _store_todos(run, draft, last_seq)
+            if step.conversation_id is not None:
+                runs.set_fields(run.id, epoch, {"conversation_id": step.conversation_id})
+            if moved == RunStatus.WAITING_HUMAN:
+                runs.to_waiting(run.id, epoch, record.t)
+            elif moved == RunStatus.RUNNING:
+                runs.to_running(run.id, epoch)
+
+        return change
+
+    # --- intents -----------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self) -> None:
+        while self._pending:
+            key, intent = next(iter(self._pending.items()))
+            del self._pending[key]
+            self._parts.lease.require()
+            match intent:
+                case SendInput(key=key, line=line):
+                    self._parts.host.write(self.agent_id, "in", key, line, epoch=self._parts.lease.epoch)
+                case AskPolicy():
+                    self._ask_policy(intent)
+                case EndAgent():
+                    self._end(intent)
+
+    def _ask_policy(self, intent: AskPolicy) -> None:
+        verdict = policy.decide(intent, self._launch.options)
+        self.control(
+            intent.key,
+            {
+                "type": "verdict",
+                "requestId": intent.request_id,
+                "verdict": verdict.verdict,
+                "rule": verdict.rule,
+            },
+        )
+
+    def _end(self, intent: EndAgent) -> None:
+        self.ending = True
+        self._parts.host.signal(self.agent_id, "TERM", key=intent.key, epoch=self._parts.lease.epoch)
+
+
+class AttemptParts:
+    """What an attempt works with: the log and lease of its holder, the executor, and the secrets to keep out."""
+
+    def __init__(self, log: RunLog, lease: Lease, host: AgentHost, redactor: Redactor) -> None:
+        self.log, self.lease, self.host, self.redactor = log, lease, host, redactor
+
+
+def _store_todos(run: AgentRun, draft: Draft, seq: int) -> None:
+    row = {"items": draft.data["todos"], "seq": seq, "updated_at": draft.ts}
+    Todo.insert(run_id=run.id, tenant_id=run.tenant_id, **row).on_conflict(
+        conflict_target=[Todo.run_id], update=row
+    ).execute()
+
+
+def now_draft(kind: str, data: Mapping[str, Any], attempt: int) -> Draft:
+    """Return an event that the driver makes itself, now."""
+    return Draft(kind, data, round(ids.now().timestamp(), 3), source(attempt))

@@ -1,0 +1,366 @@
+"""One lease of a run, from claim to hand-back: the life of a run as ARCHITECTURE tells it, steps 3 to 10.
+
+What one attempt's records mean is in `run_attempt`; how a run ends or is tried again in `run_ending`; syncing beside the run
+in `run_sync`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from app import db
+from app.config import Settings
+from app.domain.events import EventType
+from app.domain.failure import Failure, FailureCode
+from app.domain.journal import Record, agent_id
+from app.domain.lease import Lease
+from app.domain.redaction import Redactor
+from app.domain.run_state import RunStatus
+from app.domain.turn import Outcome
+from app.errors import Invalid, LeaseLost, NotFound, Unavailable
+from app.log import logger
+from app.models import AgentRun, ChatSession, RunCommand
+from app.ports import AgentStart, Bell, EventStream, Executor, ExecutorError, Provider
+from app.providers.registry import Registry
+from app.services import human_loop, run_launch, runs
+from app.services.event_log import RunLog
+from app.services.inbox import Inbox, JournalEnded, Wake
+from app.services.lease_keeper import LeaseKeeper
+from app.services.run_attempt import Attempt, AttemptParts, now_draft
+from app.services.run_ending import RunEnding
+from app.services.run_sync import RunSync
+from app.services.session_workers import SessionWorkers
+
+FLUSH_SECONDS = 0.5
+TICK_SECONDS = 0.25
+SANDBOX_TRIES = 3
+
+_LOST_SANDBOX = Outcome(
+    RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
+)
+
+
+class HandBack(Exception):
+    """The process is told to stop: give the lease back at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverParts:
+    """What every driver of a process shares. `stopping` is set when the process is to hand back its leases."""
+
+    settings: Settings
+    stream: EventStream
+    bell: Bell
+    providers: Registry
+    session_workers: SessionWorkers
+    keeper: LeaseKeeper
+    stopping: threading.Event
+
+
+class RunDriver:
+    """Drives one claimed run for one lease."""
+
+    def __init__(self, claim: runs.Claim, lease: Lease, parts: DriverParts) -> None:
+        self._claim, self._lease, self._parts = claim, lease, parts
+        self._run: AgentRun = claim.run
+        self._inbox = Inbox()
+        self._kill_at: float | None = None
+        self._kill_stage = 0
+
+    def wake(self) -> None:
+        """A command may have come, a sync has ended, or the process is to stop. From any thread."""
+        self._inbox.wake()
+
+    def give_up_lease(self) -> None:
+        """Hand the lease back from outside, while the driver is in the middle of something long: it may write nothing more."""
+        self._lease.lose()
+        runs.hand_back(self._run.id, self._lease.epoch)
+
+    def drive(self) -> None:
+        """Drive until the run ends, waits for another attempt, the lease is lost, or the process is to stop."""
+        self._parts.keeper.add(self._lease, self.wake)
+        try:
+            self._log = RunLog.open(self._run, self._lease, self._parts.stream)
+            self._sync = RunSync(self._run, self._log, self._parts.session_workers, self.wake)
+            self._ending = RunEnding(self._run.id, self._lease, self._log, self._parts.settings)
+            self._drive()
+        except LeaseLost as lost:
+            logger.info("lease lost", epoch=self._lease.epoch, why=str(lost))
+        except HandBack:
+            self._hand_back()
+        except Unavailable as error:  # the database or Redis: whoever holds the next lease goes on
+            logger.warning("run left to the next lease", epoch=self._lease.epoch, error=error.message)
+        finally:
+            self._lease.lose()
+            self._parts.keeper.remove(self._lease)
+            self._inbox.close()
+
+    def _drive(self) -> None:
+        if self._cancel_before_start() or self._give_up_dead():
+            return
+        if not self._claim.turn:
+            raise HandBack
+        provider = self._provider()
+        failure = self._preflight(provider)
+        if failure is not None:
+            self._ending.refuse(failure)
+            return
+        error: Exception | None = None
+        for _ in range(SANDBOX_TRIES):
+            try:
+                self._run_in_sandbox(provider)
+                return
+            except ExecutorError as lost:
+                logger.warning("executor did not answer", epoch=self._lease.epoch, error=str(lost))
+                error = lost
+        self._give_up_sandbox(error)
+
+    def _run_in_sandbox(self, provider: Provider) -> None:
+        """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
+        executor = self._prepare_sandbox(provider)
+        if executor is None:
+            return
+        executor.fence(self._run.id, self._lease.epoch)
+        if self._cancel_before_start():
+            return
+        self._inbox.close()
+        self._inbox = Inbox()
+        attempt = self._enter_attempt(provider, executor)
+        if attempt is not None:
+            self._follow(attempt, executor)
+            self._finish(attempt)
+
+    def _give_up_sandbox(self, error: Exception | None) -> None:
+        started = self._run.status != RunStatus.CLAIMED
+        code = FailureCode.SANDBOX_LOST if started else FailureCode.SETUP_FAILED
+        failure = Failure(code, f"The sandbox did not answer: {error}", retryable=True)
+        self._ending.end_attempt(None, Outcome(RunStatus.FAILED, code, failure))
+
+    # --- before the agent ---------------------------------------------------------------------------------------------------
+
+    def _cancel_before_start(self) -> bool:
+        """Apply the commands of a run whose agent does not run: a stop ends it at once, others have nobody to reach."""
+        if RunStatus(self._run.status) not in (RunStatus.QUEUED, RunStatus.CLAIMED):
+            return False
+        commands = runs.list_unapplied(self._run.id)
+        if any(command.kind == "stop" for command in commands):
+            self._ending.cancel("stopped before it started", commands)
+            return True
+        if commands:
+            runs.mark_applied([command.id for command in commands], self._log.last_seq)
+        return False
+
+    def _give_up_dead(self) -> bool:
+        """Count a lease that ran out without a new event; too many of them end the run."""
+        silent = self._log.last_seq <= self._claim.seq_before
+        if not self._claim.lost_lease or not silent or self._run.status == RunStatus.WAITING_HUMAN:
+            return False
+        return self._ending.count_death(self._kill_agent)
+
+    def _kill_agent(self) -> None:
+        executor = self._parts.session_workers.connect(self._run.session_id)
+        name = agent_id(self._run.id, self._run.attempt)
+        if executor is not None and executor.find_agent(name) is not None:
+            executor.fence(self._run.id, self._lease.epoch)
+            executor.signal(name, "KILL", key=f"poison:{self._lease.epoch}", epoch=self._lease.epoch)
+
+    def _provider(self) -> Provider:
+        launch = self._run.launch or {}
+        begun = self._run.status in (RunStatus.RUNNING, RunStatus.WAITING_HUMAN)
+        return self._parts.providers.get(launch["provider"] if begun else self._run.provider)
+
+    def _preflight(self, provider: Provider) -> Failure | None:
+        if self._run.status != RunStatus.CLAIMED:
+            return None
+        missing = provider.capabilities.missing(self._run.required)
+        if missing:
+            names = ", ".join(missing)
+            return Failure(
+                FailureCode.CAPABILITY_MISSING,
+                f"{provider.kind} cannot do what the run requires: {names}.",
+                f"Choose a provider with {names} (`paddock providers`), or do not require it.",
+            )
+        return provider.readiness(self._parts.settings.provider_settings).failure
+
+    def _prepare_sandbox(self, provider: Provider) -> Executor | None:
+        session = ChatSession.get_by_id(self._run.session_id)
+        try:
+            ready = self._parts.session_workers.ensure_running(session, labels=self._labels(), on_phase=self._on_phase)
+        except (Invalid, NotFound) as error:  # what was asked for cannot be set up, however often it is tried
+            self._ending.refuse(Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or ""))
+            return None
+        return ready.executor
+
+    def _on_phase(self, phase: str) -> None:
+        self._check_stopping()
+        self._lease.require()
+        logger.debug("sandbox phase", phase=phase)
+
+    def _labels(self) -> dict[str, str]:
+        return {"x-trace-id": self._run.trace_id, "x-session-id": self._run.session_id, "x-run-id": self._run.id}
+
+    # --- the attempt ---------------------------------------------------------------------------------------------------------
+
+    def _enter_attempt(self, provider: Provider, executor: Executor) -> Attempt | None:
+        settings = self._parts.settings.provider_settings
+        if self._run.status == RunStatus.CLAIMED:
+            self._begin_attempt(provider, executor, settings)
+        launch = run_launch.recall(self._run, settings)
+        redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
+        parts = AttemptParts(self._log, self._lease, executor, redactor)
+        attempt = Attempt(self._run, launch, provider.begin(launch), parts)
+        state = executor.find_agent(attempt.agent_id)
+        if state is None and self._log.last_record(launch.attempt) > 0:
+            self._ending.end_attempt(attempt, _LOST_SANDBOX)
+            return None
+        if state is None:
+            self._lease.require()
+            command = provider.command(launch)
+            executor.start_agent(
+                AgentStart(attempt.agent_id, self._run.id, self._lease.epoch, provider.kind, command, self._labels())
+            )
+        else:
+            attempt.resume_behind(state.last)
+        return attempt
+
+    def _begin_attempt(self, provider: Provider, executor: Executor, settings: Mapping[str, str]) -> None:
+        """Write down that a new attempt starts, and how, before anything of it happens."""
+        self._end_earlier_agent(executor)
+        number = self._run.attempt + 1
+        plan = run_launch.plan(self._run, number, provider, settings, executor)
+        started = {
+            "provider": self._run.provider,
+            "model": plan.row["model"],
+            "attempt": number,
+            "capabilities": provider.capabilities.as_wire(),
+        }
+        drafts = [
+            now_draft(EventType.RUN_STARTED, started, number),
+            now_draft(EventType.CONTEXT_RESTORED, {"mode": plan.mode}, number),
+        ]
+        if plan.lost_context:
+            message = "The agent's earlier conversation could not be found; it starts without memory of it."
+            drafts.append(now_draft(EventType.RUN_WARNING, {"code": "context_lost", "message": message}, number))
+        older = human_loop.list_undelivered(self._run.id)
+        for request in older:
+            data = {"requestId": request.id, "outcome": "superseded", "by": None, "reply": None, "delivery": None}
+            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
+        drafts.append(now_draft(EventType.RUN_STATUS, {"status": RunStatus.RUNNING}, number))
+        run_id, epoch, now = self._run.id, self._lease.epoch, db.now()
+        fields = {"attempt": number, "launch": plan.row, "started_at": self._run.started_at or now}
+
+        def change(_: int) -> None:
+            runs.to_running(run_id, epoch, fields)
+            for draft in drafts:
+                if draft.type == EventType.HUMAN_LOOP_RESOLVED:
+                    human_loop.resolved(draft.data, now)
+
+        self._log.append(drafts, change)
+        self._run = AgentRun.get_by_id(run_id)
+
+    def _end_earlier_agent(self, executor: Executor) -> None:
+        """An agent that an earlier attempt lost sight of must not work beside the new one."""
+        name = agent_id(self._run.id, self._run.attempt)
+        state = executor.find_agent(name) if self._run.attempt else None
+        if state is not None and state.running:
+            executor.signal(name, "KILL", key=f"replaced:{self._lease.epoch}", epoch=self._lease.epoch)
+
+    def _follow(self, attempt: Attempt, executor: Executor) -> None:
+        """Take records until the journal is closed."""
+        self._read_journal(executor, attempt)
+        self._apply_commands(attempt)
+        while True:
+            item = self._inbox.get(TICK_SECONDS)
+            self._check_stopping()
+            self._lease.require()
+            match item:
+                case Record():
+                    if attempt.take(item) and attempt.outcome is None:
+                        self._sync.request()
+                    self._watch_ending(attempt, item)
+                case Wake():
+                    self._apply_commands(attempt)
+                    self._sync.report(attempt.number)
+                case JournalEnded(error=None):
+                    return
+                case JournalEnded(error=error):
+                    raise error or AssertionError
+            self._tick(attempt, executor)
+
+    def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
+        inbox, name = self._inbox, attempt.agent_id
+
+        def read() -> None:
+            try:
+                for record in executor.follow(name, 0):
+                    if not inbox.put_record(record):
+                        return
+            except Exception as error:  # noqa: BLE001 - handed over to the driver, which decides
+                inbox.put_end(error)
+            else:
+                inbox.put_end(None)
+
+        threading.Thread(target=read, name=f"journal-{name}", daemon=True).start()
+
+    def _watch_ending(self, attempt: Attempt, record: Record) -> None:
+        if record.kind == "exit":
+            self._kill_at = None
+        elif attempt.ending and self._kill_stage == 0:  # SIGTERM was sent: the next is SIGKILL
+            self._kill_stage = 1
+            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+
+    def _tick(self, attempt: Attempt, executor: Executor) -> None:
+        self._log.flush_due(FLUSH_SECONDS)
+        self._sync.tick()
+        if self._kill_at is None or time.monotonic() < self._kill_at:
+            return
+        self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+        signal: Literal["TERM", "KILL"] = "TERM" if self._kill_stage == 0 else "KILL"
+        key = f"escalate:{self._lease.epoch}:{self._kill_stage}"
+        self._kill_stage += 1
+        executor.signal(attempt.agent_id, signal, key=key, epoch=self._lease.epoch)
+
+    # --- commands ------------------------------------------------------------------------------------------------------------
+
+    def _apply_commands(self, attempt: Attempt) -> None:
+        for command in runs.list_unapplied(self._run.id):
+            try:
+                self._apply(attempt, command)
+            except ExecutorError as error:
+                if error.code != "agent_exited":
+                    raise
+            runs.mark_applied([command.id], self._log.last_seq)
+
+    def _apply(self, attempt: Attempt, command: RunCommand) -> None:
+        if command.kind == "stop":
+            attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
+            if self._kill_at is None:
+                self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+        elif command.kind == "answer":
+            attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
+
+    # --- the end -------------------------------------------------------------------------------------------------------------
+
+    def _finish(self, attempt: Attempt) -> None:
+        if attempt.outcome is None:
+            raise AssertionError("the adapter gave no outcome although its agent has exited")
+        self._log.flush()
+        self._sync.finish(attempt.number)
+        self._ending.end_attempt(attempt, attempt.outcome)
+        self._parts.session_workers.touch(self._run.session_id)
+
+    def _check_stopping(self) -> None:
+        if self._parts.stopping.is_set():
+            raise HandBack
+
+    def _hand_back(self) -> None:
+        try:
+            self._log.flush()
+        except LeaseLost:
+            return
+        runs.hand_back(self._run.id, self._lease.epoch)
+        logger.info("lease handed back", epoch=self._lease.epoch)

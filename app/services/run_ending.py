@@ -1,0 +1,179 @@
+"""How a run ends, or goes back into the queue for another attempt. Each way is one transaction of the log. SPEC §2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app import db
+from app.config import Settings
+from app.domain.events import Draft, EventType
+from app.domain.failure import Failure, FailureCode
+from app.domain.lease import Lease
+from app.domain.run_state import RunStatus
+from app.domain.turn import Outcome
+from app.log import logger
+from app.models import AgentRun, RunCommand, UsageLog
+from app.services import human_loop, runs
+from app.services.event_log import RunLog
+from app.services.run_attempt import Attempt, now_draft
+
+RESUME_FAILED = "resume_failed"
+_DEATHS = frozenset({FailureCode.SANDBOX_LOST, FailureCode.WORKER_LOST})
+
+
+class RunEnding:
+    """The endings of one run under one lease."""
+
+    def __init__(self, run_id: str, lease: Lease, log: RunLog, settings: Settings) -> None:
+        self._run_id, self._lease, self._log, self._settings = run_id, lease, log, settings
+
+    def cancel(self, why: str, commands: Sequence[RunCommand]) -> None:
+        """End a run whose agent does not run, because somebody asked for it."""
+        self._seal(Outcome(RunStatus.CANCELED, why), None, commands)
+
+    def refuse(self, failure: Failure) -> None:
+        """End a run before its agent started: blocked where something required is missing, failed otherwise."""
+        required = failure.code in (FailureCode.CAPABILITY_MISSING, FailureCode.REQUIRED_PATHS_MISSING)
+        status = RunStatus.BLOCKED if required else RunStatus.FAILED
+        self._seal(Outcome(status, failure.code, failure), None)
+
+    def end_attempt(self, attempt: Attempt | None, outcome: Outcome) -> None:
+        """The attempt is over: end the run, or try again later where that may help."""
+        run = AgentRun.get_by_id(self._run_id)
+        failure = outcome.failure
+        if failure is None or run.stop_requested_at is not None:
+            if run.stop_requested_at is not None and outcome.status == RunStatus.FAILED:
+                outcome = Outcome(RunStatus.CANCELED, "stopped")
+            self._seal(outcome, attempt)
+            return
+        failures = run.failures + 1
+        deaths = run.deaths + (1 if failure.code in _DEATHS else 0)
+        again = failure.may_retry or outcome.stop_reason == RESUME_FAILED
+        if again and failures < self._settings.max_attempts:
+            self._requeue(run, attempt, outcome, {"failures": failures, "deaths": deaths})
+            return
+        if again and deaths == failures:
+            failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {failures} attempts.")
+        counters = {"failures": failures, "deaths": deaths}
+        self._seal(Outcome(RunStatus.FAILED, outcome.stop_reason, failure), attempt, counters=counters)
+
+    def count_death(self, kill_agent: Callable[[], None]) -> bool:
+        """A lease ran out without a new event: count it; True when that was once too often and the run has ended."""
+        run = AgentRun.get_by_id(self._run_id)
+        failures, deaths = run.failures + 1, run.deaths + 1
+        counters = {"failures": failures, "deaths": deaths}
+        if failures < self._settings.max_attempts:
+            self._log.append([], lambda _: runs.set_fields(run.id, self._lease.epoch, counters))
+            return False
+        kill_agent()
+        failure = Failure(FailureCode.WORKER_LOST, f"The lease ran out without news {failures} times.")
+        if deaths == failures:
+            failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {failures} attempts.")
+        self._seal(Outcome(RunStatus.FAILED, failure.code, failure), None, counters=counters)
+        return True
+
+    # --- the two transactions --------------------------------------------------------------------------------------------
+
+    def _requeue(self, run: AgentRun, attempt: Attempt | None, outcome: Outcome, counters: dict[str, Any]) -> None:
+        now = db.now()
+        number = run.attempt
+        retry_at = now + self._settings.retry_delay_ms / 1000 * max(1, number)
+        fields: dict[str, Any] = dict(counters)
+        if attempt is not None:
+            fields["usage"] = attempt.usage
+        if outcome.stop_reason == RESUME_FAILED:
+            fields |= {"conversation_id": None, "launch": {**(run.launch or {}), "startFresh": True}}
+        drafts = [
+            *self._failure_drafts(outcome, number),
+            *self._close_requests("superseded", number),
+            now_draft(EventType.RUN_STATUS, {"status": RunStatus.QUEUED, "reason": _reason(outcome)}, number),
+        ]
+
+        def change(_: int) -> None:
+            _resolve(drafts, now)
+            runs.to_queued(run.id, self._lease.epoch, retry_at=retry_at, counters=fields)
+
+        self._log.append(drafts, change)
+        logger.info("run goes back to the queue", reason=_reason(outcome), retry_in_seconds=round(retry_at - now, 1))
+
+    def _seal(
+        self,
+        outcome: Outcome,
+        attempt: Attempt | None,
+        commands: Sequence[RunCommand] = (),
+        counters: dict[str, Any] | None = None,
+    ) -> None:
+        run = AgentRun.get_by_id(self._run_id)
+        now, number = db.now(), run.attempt
+        usage = attempt.usage if attempt is not None else (run.usage or {})
+        finished: dict[str, Any] = {"status": outcome.status, "stopReason": outcome.stop_reason, "usage": usage}
+        if outcome.failure is not None:
+            finished |= {"failureCode": outcome.failure.code, "remedy": outcome.failure.advice}
+        drafts = [
+            *self._failure_drafts(outcome, number),
+            *self._close_requests("canceled", number),
+            now_draft(EventType.RUN_STATUS, {"status": outcome.status}, number),
+            now_draft(EventType.RUN_FINISHED, finished, number),
+            now_draft(EventType.RUN_CLOSED, {}, number),
+        ]
+        fields = {
+            "stop_reason": outcome.stop_reason,
+            "usage": usage,
+            "message": attempt.message if attempt is not None else run.message,
+            **(counters or {}),
+            **runs.failure_fields(outcome.failure),
+        }
+        open_commands = [*commands, *runs.list_unapplied(run.id)]
+
+        def change(last_seq: int) -> None:
+            _resolve(drafts, now)
+            runs.mark_applied([command.id for command in open_commands], last_seq)
+            runs.to_terminal(run.id, self._lease.epoch, outcome.status, now=now, fields=fields)
+            if usage:
+                _log_usage(run, usage, now)
+
+        self._log.seal(drafts, change)
+        logger.info("run ended", status=outcome.status, stop_reason=outcome.stop_reason, attempt=number)
+
+    def _failure_drafts(self, outcome: Outcome, number: int) -> list[Draft]:
+        if outcome.failure is None:
+            return []
+        data = {"code": outcome.failure.code, "message": outcome.failure.message}
+        return [now_draft(EventType.RUN_WARNING, data, number)]
+
+    def _close_requests(self, how: str, number: int) -> list[Draft]:
+        drafts = []
+        for request in human_loop.list_undelivered(self._run_id):
+            data = {"requestId": request.id, "outcome": how, "by": None, "reply": None, "delivery": None}
+            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
+        return drafts
+
+
+def _resolve(drafts: Sequence[Draft], now: float) -> None:
+    for draft in drafts:
+        if draft.type == EventType.HUMAN_LOOP_RESOLVED:
+            human_loop.resolved(draft.data, now)
+
+
+def _reason(outcome: Outcome) -> str:
+    return outcome.failure.code if outcome.failure is not None else outcome.stop_reason
+
+
+def _log_usage(run: AgentRun, usage: dict[str, Any], now: float) -> None:
+    UsageLog.insert(
+        run_id=run.id,
+        tenant_id=run.tenant_id,
+        session_id=run.session_id,
+        user_id=run.user_id,
+        provider=run.provider,
+        model=(run.launch or {}).get("model"),
+        input=usage.get("input", 0),
+        output=usage.get("output", 0),
+        cache_read=usage.get("cacheRead", 0),
+        cache_write_5m=usage.get("cacheWrite5m", 0),
+        cache_write_1h=usage.get("cacheWrite1h", 0),
+        reasoning=usage.get("reasoning", 0),
+        cost_usd=usage.get("costUsd", 0),
+        created_at=now,
+    ).on_conflict_ignore().execute()

@@ -1,0 +1,65 @@
+"""The runs that one worker process drives: claiming until nothing is claimable, and handing back when it is to stop."""
+
+from __future__ import annotations
+
+import threading
+
+from app import db
+from app.domain.lease import Lease
+from app.log import logger
+from app.services import runs
+from app.services.run_driver import DriverParts, RunDriver
+
+
+class RunWorker:
+    """One per worker process; its threads call `drive_until_idle` whenever a bell rings."""
+
+    def __init__(self, owner: str, parts: DriverParts) -> None:
+        self._owner, self._parts = owner, parts
+        self._drivers: dict[str, RunDriver] = {}
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+
+    def drive_until_idle(self) -> None:
+        """Claim and drive one run after another until nothing is claimable."""
+        while not self._parts.stopping.is_set():
+            with db.connection():
+                claim = runs.claim_next(self._owner, self._parts.settings.lease_duration)
+                if claim is None:
+                    return
+                self._drive(claim)
+
+    def _drive(self, claim: runs.Claim) -> None:
+        run = claim.run
+        lease = Lease(run.id, run.epoch, self._owner, self._parts.settings.lease_duration)
+        driver = RunDriver(claim, lease, self._parts)
+        with self._lock:
+            self._drivers[run.id] = driver
+        try:
+            with logger.contextualize(trace_id=run.trace_id, session_id=run.session_id, run_id=run.id):
+                driver.drive()
+        finally:
+            with self._lock:
+                if self._drivers.get(run.id) is driver:
+                    del self._drivers[run.id]
+                self._idle.notify_all()
+
+    def wake(self, run_id: str) -> None:
+        """A command for this run has come; nothing to do where it is not driven here."""
+        with self._lock:
+            driver = self._drivers.get(run_id)
+        if driver is not None:
+            driver.wake()
+
+    def stop(self, patience_seconds: float) -> None:
+        """Hand all leases back: drivers do it themselves at their next look; from those that are in the middle of something
+        longer the lease is taken after `patience_seconds`."""
+        self._parts.stopping.set()
+        with self._lock:
+            for driver in self._drivers.values():
+                driver.wake()
+            self._idle.wait_for(lambda: not self._drivers, patience_seconds)
+            left = list(self._drivers.values())
+        with db.connection():
+            for driver in left:
+                driver.give_up_lease()

@@ -1,0 +1,283 @@
+"""The state of runs. The only writer of it: every change is one conditional UPDATE, side by side here (SPEC §2).
+
+Reading runs for people is at the end. Creating them is in `run_creation`, driving them in `run_driver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import peewee
+from peewee import fn
+
+from app import db
+from app.domain.events import EventType, source
+from app.domain.failure import Failure
+from app.domain.run_state import RunStatus, sources_of
+from app.errors import Conflict, LeaseLost
+from app.models import AgentRun, RunCommand, RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run taken for one lease. `turn`: it is to be driven; otherwise it was taken for a command alone.
+
+    `lost_lease`: the lease before this one ran out, it was not handed back; `seq_before` is the run's last seq when that
+    lease was taken.
+    """
+
+    run: AgentRun
+    turn: bool
+    lost_lease: bool
+    seq_before: int
+
+
+# The best claimable run: the head of its session, a run whose lease is over, or one with an unapplied command.
+_CLAIMABLE = """
+SELECT r.id, r.lease_until, r.lease_seq,
+       (r.status <> 'queued' OR ((r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+           SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
+           AND older.session_seq < r.session_seq AND older.finished_at IS NULL))) AS turn
+FROM agent_runs r
+WHERE r.finished_at IS NULL
+  AND (r.lease_until IS NULL OR r.lease_until <= {now})
+  AND (r.status <> 'queued'
+       OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL)
+       OR ((r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+           SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
+           AND older.session_seq < r.session_seq AND older.finished_at IS NULL)))
+ORDER BY r.priority DESC, r.id
+LIMIT 1
+"""
+
+
+def count_claimable(limit: int) -> int:
+    """Look without a lock how many runs a claim would find, up to `limit`."""
+    sql = _CLAIMABLE.format(now=db.clock().sql).replace("LIMIT 1", f"LIMIT {int(limit)}")
+    return len(db.proxy.obj.execute_sql(sql).fetchall())
+
+
+def claim_next(owner: str, seconds: float) -> Claim | None:
+    """Take the best claimable run for `seconds`; None where there is none."""
+    if db.is_sqlite() and not count_claimable(1):
+        return None  # spares the write lock: an idle worker must not make others wait
+    try:
+        with db.transaction():
+            return _claim(owner, seconds)
+    except peewee.IntegrityError:
+        return None  # another run of the session became active at the same moment: the next bell finds what is left
+
+
+def _candidate(*, lock: bool) -> tuple[str, float | None, int, bool] | None:
+    sql = _CLAIMABLE.format(now=db.clock().sql)
+    if lock and not db.is_sqlite():
+        sql += " FOR UPDATE OF r SKIP LOCKED"
+    row = db.proxy.obj.execute_sql(sql).fetchone()
+    return (row[0], row[1], row[2], bool(row[3])) if row else None
+
+
+def _claim(owner: str, seconds: float) -> Claim | None:
+    found = _candidate(lock=True)
+    if found is None:
+        return None
+    run_id, lease_until, lease_seq, turn = found
+    run = AgentRun.get_by_id(run_id)
+    starts = turn and run.status == RunStatus.QUEUED
+    changes: dict[Any, Any] = {
+        AgentRun.epoch: AgentRun.epoch + 1,
+        AgentRun.lease_owner: owner,
+        AgentRun.lease_until: db.clock() + seconds,
+        AgentRun.lease_seq: AgentRun.last_seq + (1 if starts else 0),
+    }
+    if starts:
+        now = db.now()
+        changes |= {AgentRun.status: RunStatus.CLAIMED, AgentRun.claimed_at: now, AgentRun.retry_at: None}
+        changes[AgentRun.last_seq] = AgentRun.last_seq + 1
+        # Nothing of a queued run is only in Redis, so SQL's last seq is the last one there is.
+        _insert_event(run, run.last_seq + 1, EventType.RUN_STATUS, {"status": RunStatus.CLAIMED}, now)
+    AgentRun.update(changes).where(AgentRun.id == run_id).execute()
+    return Claim(AgentRun.get_by_id(run_id), turn, lease_until is not None and not starts, lease_seq)
+
+
+def _insert_event(run: AgentRun, seq: int, kind: str, data: Mapping[str, Any], now: float) -> None:
+    RunEvent.insert(
+        run_id=run.id,
+        seq=seq,
+        tenant_id=run.tenant_id,
+        type=kind,
+        ts=round(now, 3),
+        src=source(run.attempt),
+        data=dict(data),
+    ).execute()
+
+
+# --- the holder's changes ------------------------------------------------------------------------------------------------
+
+
+def renew(run_id: str, epoch: int, seconds: float) -> bool:
+    """Extend the lease; False when it is over or somebody else's."""
+    changed = (
+        AgentRun.update(lease_until=db.clock() + seconds)
+        .where(AgentRun.id == run_id, AgentRun.epoch == epoch, AgentRun.lease_until > db.clock())
+        .execute()
+    )
+    return bool(changed == 1)
+
+
+def hand_back(run_id: str, epoch: int) -> bool:
+    """Give the lease back: the run is claimable at once, and nothing is counted against it."""
+    changed = (
+        AgentRun.update(lease_owner=None, lease_until=None)
+        .where(AgentRun.id == run_id, AgentRun.epoch == epoch, AgentRun.finished_at.is_null())
+        .execute()
+    )
+    return bool(changed == 1)
+
+
+def set_fields(run_id: str, epoch: int, fields: Mapping[str, Any]) -> None:
+    """Write facts that are no state (launch, conversation, counters). Raises LeaseLost."""
+    _conditional(AgentRun.update(dict(fields)).where(AgentRun.id == run_id, AgentRun.epoch == epoch), run_id)
+
+
+def to_running(run_id: str, epoch: int, fields: Mapping[str, Any] | None = None) -> None:
+    """claimed | waiting_human -> running."""
+    _move(run_id, epoch, RunStatus.RUNNING, {"waiting_since": None, **(fields or {})})
+
+
+def to_waiting(run_id: str, epoch: int, now: float) -> None:
+    """running -> waiting_human."""
+    _move(run_id, epoch, RunStatus.WAITING_HUMAN, {"waiting_since": now})
+
+
+def to_queued(run_id: str, epoch: int, *, retry_at: float, counters: Mapping[str, Any]) -> None:
+    """claimed | running | waiting_human -> queued, for another attempt at `retry_at`; the lease ends with it."""
+    fields = {"retry_at": retry_at, "lease_owner": None, "lease_until": None, "waiting_since": None, **counters}
+    _move(run_id, epoch, RunStatus.QUEUED, fields)
+
+
+def to_terminal(run_id: str, epoch: int, status: RunStatus, *, now: float, fields: Mapping[str, Any]) -> None:
+    """Any open state -> a terminal one; the lease ends with it."""
+    _move(
+        run_id,
+        epoch,
+        status,
+        {"finished_at": now, "lease_owner": None, "lease_until": None, "waiting_since": None, **fields},
+    )
+
+
+def _move(run_id: str, epoch: int, target: RunStatus, fields: Mapping[str, Any]) -> None:
+    query = AgentRun.update({"status": target, **fields}).where(
+        AgentRun.id == run_id, AgentRun.epoch == epoch, AgentRun.status.in_(list(sources_of(target)))
+    )
+    _conditional(query, run_id)
+
+
+def _conditional(query: Any, run_id: str) -> None:
+    if query.execute() != 1:
+        raise LeaseLost(f"run {run_id} is not this holder's to change, or not in a state that admits it")
+
+
+def failure_fields(failure: Failure | None) -> dict[str, Any]:
+    """Return the columns that say why a run failed."""
+    if failure is None:
+        return {}
+    return {
+        "failure_code": failure.code,
+        "failure_class": failure.kind.failure_class,
+        "failure_message": failure.message,
+        "remedy": failure.advice,
+        "retryable": int(failure.may_retry),
+    }
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+
+def mark_stop_requested(run_id: str, now: float) -> None:
+    """Show the wish to stop at once, whoever applies it and when."""
+    AgentRun.update(stop_requested_at=fn.COALESCE(AgentRun.stop_requested_at, now)).where(
+        AgentRun.id == run_id, AgentRun.finished_at.is_null()
+    ).execute()
+
+
+def list_unapplied(run_id: str) -> list[RunCommand]:
+    """Return the commands that wait for this run's holder, in the order they were given."""
+    query = RunCommand.select().where(RunCommand.run_id == run_id, RunCommand.applied_seq.is_null())
+    return list(query.order_by(RunCommand.id))
+
+
+def mark_applied(command_ids: Sequence[str], seq: int) -> None:
+    """The commands took effect when the run's last seq was `seq`."""
+    RunCommand.update(applied_seq=seq).where(RunCommand.id.in_(list(command_ids))).execute()
+
+
+def move(run: AgentRun, before: AgentRun) -> None:
+    """Put a queued run before another queued one of its session. Raises Conflict `not_queued`."""
+    with db.transaction():
+        query = (
+            AgentRun.select(AgentRun.id, AgentRun.session_seq)
+            .where(AgentRun.session_id == run.session_id, AgentRun.status == RunStatus.QUEUED)
+            .order_by(AgentRun.session_seq)
+        )
+        waiting = list(query if db.is_sqlite() else query.for_update())
+        order = [row.id for row in waiting]
+        if run.id not in order or before.id not in order:
+            raise Conflict("not_queued", "Only runs that still wait in the same session can change places.")
+        places = [row.session_seq for row in waiting]
+        order.remove(run.id)
+        order.insert(order.index(before.id), run.id)
+        for run_id, place in zip(order, places, strict=True):  # out of the way first: places are unique
+            AgentRun.update(session_seq=-place).where(AgentRun.id == run_id).execute()
+        AgentRun.update(session_seq=AgentRun.session_seq * -1).where(AgentRun.id.in_(order)).execute()
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+def waiting_for(run: AgentRun) -> dict[str, Any] | None:
+    """Return `{reason, position?, since}` for a run that is neither running nor finished (times in POSIX seconds)."""
+    if run.status == RunStatus.WAITING_HUMAN:
+        return {"reason": "human", "since": run.waiting_since}
+    if run.status == RunStatus.CLAIMED:
+        return {"reason": "sandbox", "since": run.claimed_at}
+    if run.status != RunStatus.QUEUED:
+        return None
+    ahead = (
+        AgentRun.select()
+        .where(
+            AgentRun.session_id == run.session_id,
+            AgentRun.session_seq < run.session_seq,
+            AgentRun.finished_at.is_null(),
+        )
+        .count()
+    )
+    if ahead:
+        return {"reason": "session_busy", "position": ahead, "since": run.created_at}
+    if run.retry_at is not None:
+        return {"reason": "retry", "position": 0, "since": run.retry_at}
+    return {"reason": "worker", "position": 0, "since": run.created_at}
+
+
+def queue_summary(tenant_id: str | None = None) -> dict[str, Any]:
+    """Return `{depth, oldestAgeSeconds}` of the queued runs (of one tenant)."""
+    query = AgentRun.select(fn.COUNT(AgentRun.id), fn.MIN(AgentRun.created_at)).where(
+        AgentRun.finished_at.is_null(), AgentRun.status == RunStatus.QUEUED
+    )
+    if tenant_id is not None:
+        query = query.where(AgentRun.tenant_id == tenant_id)
+    depth, oldest = cast(tuple[int, float | None], query.tuples().get())
+    return {"depth": depth, "oldestAgeSeconds": max(0.0, db.now() - oldest) if oldest else 0.0}
+
+
+def count_by_status() -> dict[str, int]:
+    """Return how many runs are in each state."""
+    query = AgentRun.select(AgentRun.status, fn.COUNT(AgentRun.id)).group_by(AgentRun.status)
+    return dict(cast(Any, query.tuples()))
+
+
+def has_active(session_id: str) -> bool:
+    """True while a run of the session is claimed, running or waiting for a person."""
+    active = [RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.WAITING_HUMAN]
+    return bool(AgentRun.select().where(AgentRun.session_id == session_id, AgentRun.status.in_(active)).exists())

@@ -1,0 +1,53 @@
+"""The jobs: name, interval, and what each calls. Every run of a job says in one log line what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app import db
+from app.container import Container
+from app.log import logger
+from app.services import sweeps
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`run` returns what it did; an empty answer (0, None, {}) is not worth a line."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Any]
+
+
+def jobs(container: Container) -> list[Job]:
+    """Return the jobs of the main job's scope (SPEC §8)."""
+    settings, workers = container.settings, container.session_workers
+    return [
+        Job("sweep_runs", settings.sweep_seconds, lambda: sweeps.sweep_runs(container.bell)),
+        Job("close_streams", settings.sweep_seconds, lambda: sweeps.close_streams(container.stream)),
+        Job("ring_wishes", settings.sweep_seconds, lambda: sweeps.ring_wishes(container.bell)),
+        Job("stop_idle", max(5.0, min(60.0, settings.idle_seconds / 4)), lambda: _done(workers.stop_idle())),
+        Job(
+            "remove_stopped",
+            max(5.0, min(600.0, settings.remove_after_seconds / 4)),
+            lambda: _done(workers.remove_stopped()),
+        ),
+    ]
+
+
+def perform(job: Job) -> None:
+    """Run a job once; a failure is logged and the next tick tries again."""
+    try:
+        with db.connection():
+            did = job.run()
+    except Exception:  # noqa: BLE001 - a boundary: one failing job must not end the scheduler
+        logger.exception("job failed", job=job.name)
+        return
+    if did:
+        logger.info("job done", job=job.name, did=did)
+
+
+def _done(summary: Any) -> Any:
+    return summary if summary["done"] or summary["failed"] else None
