@@ -64,6 +64,20 @@ def transaction() -> Iterator[None]:
 
 
 @contextmanager
+def reading() -> Iterator[None]:
+    """Reads outside a transaction: Unavailable where the database does not answer, and a fresh connection the next time."""
+    database = cast(peewee.Database, proxy.obj)
+    try:
+        yield
+    except (peewee.OperationalError, peewee.InterfaceError) as error:
+        if not database.in_transaction():
+            _drop_broken_connection(database)
+        raise Unavailable(
+            "database_unavailable", f"The database does not answer: {error}", remedy="Try again in a moment."
+        ) from error
+
+
+@contextmanager
 def connection() -> Iterator[None]:
     """Give this thread's connection back (to the pool) at the end; the boundary of an actor, a request, a thread."""
     try:

@@ -58,3 +58,8 @@ def rfc3339(moment: datetime) -> str:
 def rfc3339_of(epoch_seconds: float) -> str:
     """Return a POSIX time in seconds as RFC 3339."""
     return rfc3339(datetime.fromtimestamp(epoch_seconds, UTC))
+
+
+def posix_of(text: str) -> float:
+    """Return an RFC 3339 time as POSIX seconds: what `rfc3339_of` was given, if that had milliseconds and no more."""
+    return datetime.fromisoformat(text).timestamp()

@@ -3,7 +3,8 @@ them; each has one contract suite in `tests/contract`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, Protocol
 
@@ -235,27 +236,67 @@ AppendAnswer = Literal["OK", "HAVE", "GAP", "LOST", "FENCED"]
 
 @dataclass(frozen=True, slots=True)
 class FenceAnswer:
-    """`top` is the highest seq the stream held, `accepted` is False when a higher epoch holds it already."""
+    """`top` is the seq that the stream goes on from; `accepted` is False when a higher epoch has the stream."""
 
     accepted: bool
     top: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """One entry as it lies in the stream; seq 0 is the marker of a lease."""
+
+    epoch: int
+    seq: int
+    fields: Mapping[str, str]
+
+
 class EventStream(Protocol):
-    """The live side of a run's log: one Redis stream per run (SPEC §3, decisions 2 and 6)."""
+    """The live side of a run's log: one Redis stream per run (SPEC §3, decisions 2 and 6). Every call raises Unavailable
+    while Redis does not answer."""
 
-    def fence(self, run_id: str, epoch: int, last_in_sql: int) -> FenceAnswer: ...
+    def fence(self, run_id: str, epoch: int, last_in_sql: int, *, known: int | None = None) -> FenceAnswer:
+        """Refuse all lower epochs from now on. Entries above `known` are dropped as a stale holder's. A stream that is more
+        than 2,000 events behind SQL begins anew, 2,000 before SQL's last."""
 
-    def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> AppendAnswer: ...
+    def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> AppendAnswer:
+        """Append consecutive events, all or none, and publish them once."""
 
     def read(self, run_id: str, after: int, limit: int) -> list[Event]:
         """Return events with seq > `after` in order, without markers; may start later than after + 1 where it was trimmed."""
 
-    def top(self, run_id: str) -> int: ...
+    def top(self, run_id: str) -> int:
+        """Return the last seq, 0 where there is no stream."""
 
-    def trim(self, run_id: str, below: int) -> None: ...
+    def tops(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """Return the last seq of each, as `top`, in one round trip."""
+
+    def trim(self, run_id: str, saved: int) -> None:
+        """Shorten the stream: entries above `saved` (the last seq in SQL) stay, and so do the newest 2,000."""
 
     def expire(self, run_id: str, seconds: int) -> None: ...
+
+    def entries(self, run_id: str) -> list[StreamEntry]:
+        """Return the whole stream with its markers, for the checker."""
+
+
+class LiveFeed(Protocol):
+    """What was appended just now, for the runs that were asked for. Messages can be lost, never doubled or reordered per run."""
+
+    def start(self, deliver: Callable[[str, list[Event]], None], restored: Callable[[], None]) -> None:
+        """Begin to call `deliver(run id, events)` in a thread of the feed's own, and `restored()` after each reconnection."""
+
+    def subscribe(self, run_id: str) -> threading.Event:
+        """Ask for a run; the event is set when nothing that is appended from then on is missed, or the connection is down."""
+
+    def unsubscribe(self, run_id: str) -> None: ...
+
+    def connected(self) -> bool: ...
+
+    def ping(self) -> None:
+        """Look whether the connection is alive; one that stays silent is made anew."""
+
+    def close(self) -> None: ...
 
 
 class Bell(Protocol):

@@ -1,0 +1,86 @@
+"""A run's log in SQL, `run_events`: rows in, events out. Who may write, and when, is decided in `event_log`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import peewee
+from peewee import chunked, fn
+
+from app import db
+from app.domain.events import DRIVER, Event
+from app.models import AgentRun, RunEvent
+
+ROWS_PER_INSERT = 500
+_FIELDS = [
+    RunEvent.run_id,
+    RunEvent.seq,
+    RunEvent.tenant_id,
+    RunEvent.type,
+    RunEvent.ts,
+    RunEvent.src,
+    RunEvent.data,
+]
+
+
+def insert(tenant_id: str, events: Iterable[Event]) -> None:
+    """Add rows, in the caller's transaction."""
+    for chunk in chunked(events, ROWS_PER_INSERT):
+        rows = [(event.run_id, event.seq, tenant_id, event.type, event.ts, event.src, event.data) for event in chunk]
+        RunEvent.insert_many(rows, fields=_FIELDS).execute()
+
+
+def read(run_id: str, after: int, limit: int) -> list[Event]:
+    """Return up to `limit` events with seq > `after`, in order."""
+    columns = (RunEvent.seq, RunEvent.type, RunEvent.data, RunEvent.ts, RunEvent.src)
+    query = RunEvent.select(*columns).where(RunEvent.run_id == run_id, RunEvent.seq > after)
+    with db.reading():
+        rows: Any = query.order_by(RunEvent.seq).limit(limit).tuples()
+        return [Event(run_id, *row) for row in rows]
+
+
+def extent(run_id: str) -> tuple[int, int]:
+    """Return how many rows there are and the highest seq."""
+    row: Any = RunEvent.select(fn.COUNT(RunEvent.seq), fn.MAX(RunEvent.seq)).where(RunEvent.run_id == run_id)
+    count, last = row.tuples().get()
+    return count, last or 0
+
+
+def missing(run_id: str, last: int) -> list[int]:
+    """Return those of 1 … `last` that have no row."""
+    rows: Any = RunEvent.select(RunEvent.seq).where(RunEvent.run_id == run_id).tuples()
+    found = {seq for (seq,) in rows}
+    return [seq for seq in range(1, last + 1) if seq not in found]
+
+
+def last_record(run_id: str, attempt: int) -> int:
+    """Return the highest journal record of an attempt that has events; 0 where none has. Looks from the newest row back."""
+    of_attempt = RunEvent.src.startswith(f"{attempt}:") & (RunEvent.src != f"{attempt}:{DRIVER}")
+    query = RunEvent.select(RunEvent.src).where(RunEvent.run_id == run_id, of_attempt)
+    with db.reading():
+        row = query.order_by(RunEvent.seq.desc()).limit(1).tuples().first()
+    return int(row[0].partition(":")[2]) if row else 0
+
+
+def last_seq_of_holder(run_id: str, epoch: int) -> int | None:
+    """Return SQL's last seq of an unfinished run; None where another epoch has it or it is finished."""
+    with db.reading():
+        row = (
+            AgentRun.select(AgentRun.last_seq)
+            .where(AgentRun.id == run_id, AgentRun.epoch == epoch, AgentRun.finished_at.is_null())
+            .tuples()
+            .first()
+        )
+    return row[0] if row else None
+
+
+def last_seqs(run_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+    """Return SQL's last seq of each run that exists, and whether the run has ended."""
+    found: dict[str, tuple[int, bool]] = {}
+    for chunk in chunked(run_ids, ROWS_PER_INSERT):
+        query: peewee.Select = AgentRun.select(AgentRun.id, AgentRun.last_seq, AgentRun.finished_at)
+        with db.reading():
+            for run_id, last, finished_at in query.where(AgentRun.id.in_(chunk)).tuples():
+                found[run_id] = (last, finished_at is not None)
+    return found

@@ -1,0 +1,129 @@
+"""A small world for tests of the log: runs without an agent, holders without a driver."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from app import db, ids
+from app.domain.events import Draft, Event, EventType, source
+from app.domain.lease import Lease
+from app.models import AgentRun, ChatSession, RunEvent, Tenant, User
+from app.ports import AppendAnswer, EventStream
+from app.services.event_log import RunLog
+
+_times = itertools.count(1_700_000_000_123)
+TEXTS = ("Héllo ", "wörld\n", "日本語", "\u2028", '"quoted" ', "\\back ", "\x00nul ", "🙂", "plain ")
+
+
+def draft(kind: str, data: Mapping[str, Any], record: int | None = None, attempt: int = 1) -> Draft:
+    return Draft(kind, data, next(_times) / 1000, source(attempt, record))
+
+
+def delta(record: int, text: str | None = None, message: str = "m1", attempt: int = 1) -> Draft:
+    """Return the text event that journal record `record` makes: always the same for the same record."""
+    shown = TEXTS[record % len(TEXTS)] + str(record) if text is None else text
+    data = {"messageId": message, "role": "assistant", "text": shown}
+    return Draft(EventType.MESSAGE_DELTA, data, 1_700_000_000 + record / 1000, source(attempt, record))
+
+
+def status(name: str, attempt: int = 1) -> Draft:
+    return draft(EventType.RUN_STATUS, {"status": name}, attempt=attempt)
+
+
+def ending(name: str = "succeeded") -> list[Draft]:
+    return [
+        status(name),
+        draft(EventType.RUN_FINISHED, {"status": name, "stopReason": "end_turn", "usage": {}}),
+        draft(EventType.RUN_CLOSED, {}),
+    ]
+
+
+def new_session() -> str:
+    """Make a tenant, a user and a session, and return the session's id."""
+    now = 1_700_000_000.0
+    tenant_id, user_id, session_id = ids.new_id("ten"), ids.new_id("usr"), ids.new_id("ses")
+    Tenant.insert(id=tenant_id, name="t", created_at=now).execute()
+    User.insert(id=user_id, tenant_id=tenant_id, name=user_id, created_at=now).execute()
+    ChatSession.insert(
+        id=session_id, tenant_id=tenant_id, user_id=user_id, provider="scripted", created_at=now, updated_at=now
+    ).execute()
+    return session_id
+
+
+def new_run(session_id: str | None = None) -> AgentRun:
+    """Make a queued run with event 1, as the creating transaction does."""
+    session = ChatSession.get_by_id(session_id or new_session())
+    with db.transaction():
+        session.last_seq += 1
+        session.save()
+        run = AgentRun.create(
+            id=ids.new_id("run"),
+            tenant_id=session.tenant_id,
+            session_id=session.id,
+            user_id=session.user_id,
+            session_seq=session.last_seq,
+            status="queued",
+            provider="scripted",
+            prompt="hello",
+            trace_id="trc_1",
+            last_seq=1,
+            created_at=1_700_000_000.0,
+        )
+        first = {"type": EventType.RUN_STATUS, "data": {"status": "queued"}, "ts": 1_700_000_000.0, "src": source(0)}
+        RunEvent.insert(run_id=run.id, seq=1, tenant_id=run.tenant_id, **first).execute()
+    return run
+
+
+def take_lease(run_id: str, seconds: float = 3600, owner: str = "w") -> tuple[AgentRun, Lease]:
+    """Give somebody the next lease of a run, whoever had it."""
+    with db.transaction():
+        AgentRun.update(epoch=AgentRun.epoch + 1, lease_owner=owner).where(AgentRun.id == run_id).execute()
+        run = AgentRun.get_by_id(run_id)
+    return run, Lease(run_id, run.epoch, owner, seconds)
+
+
+def take_over(run_id: str, stream: EventStream, seconds: float = 3600) -> RunLog:
+    """Take the next lease and open the log with it."""
+    run, lease = take_lease(run_id, seconds)
+    return RunLog.open(run, lease, stream)
+
+
+def finish(run_id: str, name: str = "succeeded") -> Callable[[int], None]:
+    """Return the change that ends a run."""
+
+    def change(_: int) -> None:
+        AgentRun.update(status=name, finished_at=db.clock()).where(AgentRun.id == run_id).execute()
+
+    return change
+
+
+def in_sql(run_id: str) -> list[Event]:
+    columns = (RunEvent.seq, RunEvent.type, RunEvent.data, RunEvent.ts, RunEvent.src)
+    query: Any = RunEvent.select(*columns).where(RunEvent.run_id == run_id).order_by(RunEvent.seq)
+    return [Event(run_id, *row) for row in query.tuples()]
+
+
+class Died(BaseException):
+    """A holder's process ends here; no handler of the product may catch it."""
+
+
+class PlannedStream:
+    """An EventStream that does what a test plans before or after an append reaches the real one."""
+
+    def __init__(self, real: EventStream) -> None:
+        self.real = real
+        self.before_append: Callable[[Sequence[Event]], None] = lambda events: None
+        self.after_append: Callable[[Sequence[Event]], None] = lambda events: None
+        self.waits = threading.Event()
+
+    def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> AppendAnswer:
+        self.before_append(events)
+        answer = self.real.append(run_id, epoch, events)
+        self.after_append(events)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
