@@ -99,6 +99,28 @@ class AgentSpec:
     files: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> AgentSpec:
+        """Raises KeyError or TypeError where `value` is not an agent."""
+        facts = {_SPEC_NAMES[name]: given for name, given in value.items()}
+        return AgentSpec(**facts)
+
+    def as_json(self) -> dict[str, Any]:
+        return {wire: getattr(self, name) for wire, name in _SPEC_NAMES.items()}
+
+
+_SPEC_NAMES = {
+    "agentId": "agent_id",
+    "runId": "run_id",
+    "argv": "argv",
+    "env": "env",
+    "cwd": "cwd",
+    "adapter": "adapter",
+    "secrets": "secrets",
+    "files": "files",
+    "labels": "labels",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
@@ -111,6 +133,17 @@ class AgentStatus:
     acknowledged: int
     started_at: float
     exit: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "agentId": self.agent_id,
+            "runId": self.run_id,
+            "running": self.running,
+            "last": self.last,
+            "acknowledged": self.acknowledged,
+            "startedAt": self.started_at,
+            "exit": self.exit,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,15 +96,15 @@ class Transcript:
     """The conversation on disk, one JSON line per fact: the agent's memory, and how far each turn has come."""
 
     def __init__(self, conversation: str) -> None:
-        folder = os.path.join(os.environ.get("HOME", "."), FOLDER)  # noqa: PTH118 - pathlib costs a third of the start
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-        self.path = os.path.join(folder, conversation + ".jsonl")  # noqa: PTH118
+        folder = os.path.join(os.environ.get("HOME", "."), FOLDER)
+        os.makedirs(folder, exist_ok=True)
+        self.path = os.path.join(folder, conversation + ".jsonl")
         self.facts: list[Line] = []
 
     def load(self) -> bool:
         """Read the facts; False where the conversation does not exist. A torn last line is left out."""
         try:
-            with open(self.path, encoding="utf-8") as file:  # noqa: PTH123
+            with open(self.path, encoding="utf-8") as file:
                 lines = file.read().split("\n")[:-1]
         except FileNotFoundError:
             return False
@@ -113,7 +113,7 @@ class Transcript:
 
     def add(self, **fact: Any) -> None:
         self.facts.append(fact)
-        with open(self.path, "a", encoding="utf-8") as file:  # noqa: PTH123
+        with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(fact, ensure_ascii=False) + "\n")
 
     def values(self, name: str) -> list[Any]:
@@ -403,8 +403,8 @@ class Agent:
 
     def _write(self, path: str, text: str) -> str:
         place = _place(path)
-        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)  # noqa: PTH103, PTH120
-        with open(place, "w", encoding="utf-8") as file:  # noqa: PTH123
+        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
+        with open(place, "w", encoding="utf-8") as file:
             file.write(text + "\n")
         return f"Wrote {path}"
 
@@ -466,7 +466,7 @@ def _place(path: str) -> str:
 
 
 def _read(path: str) -> str:
-    with open(_place(path), encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+    with open(_place(path), encoding="utf-8", errors="replace") as file:
         return file.read()
 
 

@@ -1,0 +1,188 @@
+"""One executor over HTTP: connection, token, trace headers, retries, errors. What is asked is in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from app import ids
+from app.errors import Conflict, Forbidden, Invalid, LeaseLost, NotFound
+from app.ports import ExecutorError
+from executor import protocol
+
+LONG_SECONDS = 900.0
+"""For calls whose work grows with the workspace: scan, restore, seed."""
+_SOCKET_PATH_LIMIT = 107
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorClientSettings:
+    """SPEC §7: what is tried again, how often, and how long an answer may take."""
+
+    max_retries: int = 3
+    retry_delay_ms: int = 200
+    timeout_ms: int = 15_000
+    retry_status_codes: frozenset[int] = frozenset({500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorAddress:
+    """Where an executor is: `socket` (a unix socket's path) or `base_url`; `labels` are the trace headers without `x-`:
+    `trace-id, session-id, run-id, executor-id`."""
+
+    token: str
+    generation: int
+    socket: Path | None = None
+    base_url: str = "http://executor"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `content` makes the body anew for each try; `once`: it must not be sent twice."""
+
+    method: str
+    path: str
+    operation: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    content: Callable[[], bytes | Iterator[bytes]] | None = None
+    epoch: int | None = None
+    run_id: str | None = None
+    timeout: float | None = None
+    once: bool = False
+
+
+class Transport:
+    """Safe for many threads; keeps connections alive."""
+
+    def __init__(self, address: ExecutorAddress, settings: ExecutorClientSettings) -> None:
+        self.settings = settings
+        self._address = address
+        self._folder: int | None = None
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60)
+        uds = None if address.socket is None else self._reachable(address.socket)
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=uds, verify=uds is None, limits=limits),
+            base_url=address.base_url,
+            timeout=settings.timeout_ms / 1000,
+            headers={"authorization": f"Bearer {address.token}", "accept-encoding": "identity"},
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+    @property
+    def local(self) -> bool:
+        return self._address.socket is not None
+
+    def json(self, call: Call) -> Any:
+        """Return the answer's JSON."""
+        return orjson.loads(self.bytes(call).content)
+
+    def bytes(self, call: Call) -> httpx.Response:
+        """Return the whole answer; tries again as the settings say, then raises ExecutorError (LeaseLost at once)."""
+        attempts = 1 if call.once else self.settings.max_retries + 1
+        for attempt in range(1, attempts + 1):
+            try:
+                response = self._client.send(self._request(call))
+            except httpx.TransportError as error:
+                failure: Exception = _of_transport(error, call.path, attempt, attempts)
+            else:
+                if response.is_success:
+                    return response
+                failure = _of_response(response, call.path, attempt, attempts)
+                if response.status_code not in self.settings.retry_status_codes:
+                    raise failure
+            if attempt < attempts:
+                time.sleep(self.settings.retry_delay_ms * attempt / 1000)
+        raise failure
+
+    @contextmanager
+    def stream(self, call: Call) -> Iterator[httpx.Response]:
+        """Open a streamed answer, once; the caller decides about trying again."""
+        try:
+            response = self._client.send(self._request(call), stream=True)
+        except httpx.TransportError as error:
+            raise _of_transport(error, call.path, 1, 1) from error
+        try:
+            if not response.is_success:
+                response.read()
+                raise _of_response(response, call.path, 1, 1)
+            yield response
+        except httpx.TransportError as error:
+            raise _of_transport(error, call.path, 1, 1) from error
+        finally:
+            response.close()
+
+    def _request(self, call: Call) -> httpx.Request:
+        labels = {f"x-{name}": value for name, value in self._address.labels.items()}
+        labels |= {"x-operation": call.operation, "x-trace-ts": ids.rfc3339(ids.now())}
+        labels.setdefault("x-trace-id", ids.new_id("trc"))
+        labels[protocol.GENERATION_HEADER] = str(self._address.generation)
+        if call.run_id is not None:
+            labels["x-run-id"] = call.run_id
+        if call.epoch is not None:
+            labels[protocol.EPOCH_HEADER] = str(call.epoch)
+        timeout = self.settings.timeout_ms / 1000
+        return self._client.build_request(
+            call.method,
+            call.path,
+            params=dict(call.params),
+            content=None if call.content is None else call.content(),
+            headers=labels,
+            timeout=httpx.Timeout(timeout, read=call.timeout or timeout),
+        )
+
+    def _reachable(self, socket: Path) -> str:
+        """Return a path that fits into a socket's address: a long one is reached through a descriptor of its folder."""
+        if len(os.fsencode(socket)) <= _SOCKET_PATH_LIMIT:
+            return str(socket)
+        self._folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
+        return f"/proc/self/fd/{self._folder}/{socket.name}"
+
+
+def json_body(value: object) -> Callable[[], bytes]:
+    data = orjson.dumps(value)
+    return lambda: data
+
+
+def _of_transport(error: httpx.TransportError, path: str, attempt: int, attempts: int) -> ExecutorError:
+    kind = "timeout" if isinstance(error, httpx.TimeoutException) else "network"
+    facts = {"code": "refused" if isinstance(error, httpx.ConnectError) else "", "message": str(error)}
+    return ExecutorError(kind, path, attempt, attempts, **facts)  # type: ignore[arg-type]
+
+
+def _of_response(response: httpx.Response, path: str, attempt: int, attempts: int) -> Exception:
+    try:
+        told = orjson.loads(response.content)
+        code, message = str(told["error"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", response.text[:200]
+    if code == "fenced":
+        return LeaseLost(message)
+    return ExecutorError("http", path, attempt, attempts, status=response.status_code, code=code, message=message)
+
+
+def as_app_error(error: ExecutorError, what: str) -> Exception:
+    """Return what a caller who named a path or a repository is to be told; other failures stay as they are."""
+    if error.status == 404:
+        return NotFound(what)
+    if error.status == 403:
+        return Forbidden(error.code, error.message)
+    if error.status == 409 and error.code != "wrong_generation":
+        return Conflict(error.code, error.message)
+    if error.status in (413, 422):
+        return Invalid(error.code, error.message)
+    return error

@@ -1,0 +1,50 @@
+"""Start the executor: settings from stdin, hardening, then the main thread becomes the spawner."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from executor import http1
+from executor.agents import Agents, kill_leftovers
+from executor.server import AgentRoutes, Contact, Server
+from executor.settings import Settings
+from executor.spawner import Spawner, harden
+from executor.warden import Watch, guard
+from executor.workspace import Workspace
+
+
+def main() -> None:
+    settings = Settings.from_line(sys.stdin.buffer.readline())
+    _close_stdin()
+    boot_id = os.urandom(8).hex()
+    if not settings.own_pids:
+        guard(boot_id)
+    harden()
+    kill_leftovers(settings)
+    contact = Contact()
+    spawner = Spawner(settings, boot_id)
+    workspace = Workspace(settings, spawner)
+    agents = Agents(settings, spawner, workspace.write_home)
+    agents.close_lost()
+    server = Server(settings, boot_id, contact)
+    server.describe(lambda: {"agents": agents.running(), "isolated": spawner.isolates, "ownPids": settings.own_pids})
+    AgentRoutes(agents, contact).add_to(server)
+    workspace.add_to(server, agents)
+    socket = http1.listen(settings.listen)
+    threading.Thread(target=http1.serve, args=(socket, server.handle), name="accept", daemon=True).start()
+    threading.Thread(target=Watch(settings, agents, contact).run, name="watch", daemon=True).start()
+    spawner.run()
+
+
+def _close_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main()
