@@ -1,0 +1,94 @@
+"""What happens around every request, in this order: request id, Host, who, limits, permission or loader; then the view.
+
+Nothing of a request is worked on before its principal is known and allowed (promise S4); afterwards the connection to the
+database is given back, which is before a stream's first byte.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from flask import Flask, Response, g, request
+
+from app import db, ids
+from app.log import logger
+from web import access, auth, origin
+from web.counters import Counters
+from web.limits import CallLimit
+from web.parts import parts
+from web.routing import PUBLIC, endpoints
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""For everything that is not a page of ours: a browser that shows it as one gets nothing to run."""
+
+
+def install(app: Flask, calls: CallLimit, counters: Counters) -> None:
+    """Put the guard around all requests of the application."""
+
+    def before() -> None:
+        _enter()
+        endpoint = endpoints(app).get(request.endpoint or "")
+        if endpoint is None:
+            return  # no such address: the 404 or 405 follows
+        g.endpoint = endpoint
+        if endpoint.options.max_bytes:
+            request.max_content_length = getattr(parts().settings, endpoint.options.max_bytes)
+        if endpoint.access == PUBLIC:
+            return
+        g.principal = auth.authenticate(parts().settings, request)
+        calls.take(g.principal.user_id)
+        g.loaded = {}
+        for name, kind in endpoint.loads.items():
+            variable, load = access.LOADERS[kind]
+            g.loaded[name] = load(g.principal, (request.view_args or {})[variable], endpoint.access)
+        if not g.loaded:
+            access.require(g.principal, endpoint.access)
+
+    def after(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Content-Security-Policy", NO_CONTENT_POLICY)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        _log(response, counters)
+        return response
+
+    app.before_request(before)
+    app.after_request(after)
+    app.teardown_request(lambda _: release_connection())
+
+
+def release_connection() -> None:
+    """Give this request's connection to the database back."""
+    with db.connection():
+        pass
+
+
+def _enter() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.match(given) else ids.new_id("req")
+    g.started = time.monotonic()
+    origin.check_host(parts().settings, request.host)
+
+
+def _log(response: Response, counters: Counters) -> None:
+    route = g.endpoint.name if "endpoint" in g else "-"
+    counters.count_request(route, response.status_code)
+    logger.bind(
+        requestId=g.get("request_id", ""),
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        milliseconds=round((time.monotonic() - g.get("started", time.monotonic())) * 1000, 1),
+        user_id=g.principal.user_id if "principal" in g else None,
+        **{name: value for name, value in (request.view_args or {}).items() if name in ("run_id", "session_id")},
+    ).log("WARNING" if response.status_code >= 500 else "INFO", "request served")

@@ -1,0 +1,64 @@
+"""What several nouns share: times on the wire, pages, how long a caller waits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import Field
+
+from app import ids
+from app.domain import pages
+from web.wire import Asked, Given, Shown
+
+T = TypeVar("T")
+
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+Cursor = Annotated[str, Field(max_length=512)]
+HIGHEST_SEQ = 2**53 - 1
+
+
+class PageOf(Shown, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class PageQuery(Asked):
+    cursor: Cursor | None = None
+    limit: int = Field(pages.DEFAULT_LIMIT, ge=1, le=pages.HIGHEST_LIMIT)
+
+
+class WaitQuery(Asked):
+    """How long to wait for a long action before answering 202."""
+
+    timeout_ms: int | None = Field(None, ge=0, le=60_000)
+
+
+class WaitBody(Given):
+    timeout_ms: int = Field(10_000, ge=0, le=60_000)
+
+
+class Problem(Shown):
+    """RFC 9457; codes are listed at /openapi."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    retryable: bool
+    remedy: str
+    errors: list[dict[str, Any]] | None = None
+
+
+class Done(Shown):
+    """It is done."""
+
+    ok: bool
+
+
+def when(seconds: float | None) -> str | None:
+    """Return a POSIX time as the wire has it."""
+    return None if seconds is None else ids.rfc3339_of(seconds)

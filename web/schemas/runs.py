@@ -1,0 +1,286 @@
+"""Runs on the wire: creation, the run itself, its queue place, events and todos. SPEC §4."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from app.domain.run_state import RunStatus
+from app.models import AgentRun
+from app.services import runs
+from web.schemas.common import HIGHEST_SEQ, Id, PageQuery, when
+from web.wire import Asked, Given, Shown
+
+LONGEST_PROMPT = 512 * 1024
+"""Characters; the body's limit comes first where it is lower."""
+
+Status = Literal["queued", "claimed", "running", "waiting_human", "succeeded", "failed", "canceled", "blocked"]
+Capability = Literal[
+    "stream", "stop", "resume", "humanLoop", "questions", "todo", "usage", "fork", "steering", "images"
+]
+
+
+class Repo(Given):
+    """Where a new session's workspace comes from: an uploaded bundle or an address."""
+
+    url: str | None = Field(None, max_length=2048)
+    bundle_id: Id | None = None
+    ref: str | None = Field(None, min_length=1, max_length=255)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Repo:
+        if (self.url is None) == (self.bundle_id is None):
+            raise ValueError("Give exactly one of url and bundleId.")
+        return self
+
+
+class ProviderOptions(Given):
+    """Wishes to the provider, never looser than the policy."""
+
+    approval: Literal["ask", "edits", "all"] | None = None
+    resume: bool | None = None
+    tools: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=200)
+    cwd: str | None = Field(None, max_length=4096)
+    profile: str | None = Field(None, max_length=128)
+    sandbox: Literal["local"] | None = None
+    store_app_id: Id | None = None
+
+
+class Budget(Given):
+    max_tokens: int | None = Field(None, ge=1, le=HIGHEST_SEQ)
+    max_cost_usd: float | None = Field(None, gt=0, le=1e6)
+    max_seconds: float | None = Field(None, gt=0, le=31_536_000)
+
+
+class RunCreation(Given):
+    """A message to a session. `chatId` is another name of `sessionId`; of `messages` the last user's text counts."""
+
+    session_id: Id | None = None
+    chat_id: Id | None = None
+    provider: str | None = Field(None, min_length=1, max_length=64)
+    model: str | None = Field(None, min_length=1, max_length=256, pattern=r"^[!-~]+$")
+    prompt: str | None = Field(None, max_length=LONGEST_PROMPT)
+    messages: list[dict[str, Any]] | None = Field(None, max_length=10_000)
+    repo: Repo | None = None
+    execution_profile: Id | None = None
+    provider_options: ProviderOptions | None = None
+    require: list[Capability] = Field(default_factory=list, max_length=20)
+    on_busy: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+    priority: int = Field(0, ge=-1000, le=1000)
+    budget: Budget | None = None
+    mode: Literal["local"] | None = None
+    title: str | None = Field(None, max_length=200)
+    timeout_ms: int = Field(60_000, ge=0, le=600_000)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunCreation:
+        if self.session_id and self.chat_id and self.session_id != self.chat_id:
+            raise ValueError("sessionId and chatId name the same thing; give one of them.")
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("Give prompt or messages, not both.")
+        return self
+
+    @property
+    def session(self) -> str | None:
+        return self.session_id or self.chat_id
+
+
+class Enqueue(RunCreation):
+    """As a creation, with an id of the caller's choice: a known one returns that item."""
+
+    run_id: str | None = Field(None, pattern=r"^run_[0-9A-Za-z_-]{1,64}$")
+
+
+class StartQuery(Asked):
+    """`format` as in the stream, where the answer is one."""
+
+    format: Literal["events", "ui-message"] = "events"
+
+
+class RunsQuery(PageQuery):
+    session_id: Id | None = None
+    status: Status | None = None
+
+
+class StopBody(Given):
+    reason: str | None = Field(None, max_length=500)
+
+
+class MoveBody(Given):
+    before: Id
+
+
+class StreamQuery(Asked):
+    """`cursor` is the last seq seen; the Last-Event-ID header wins over it, because a reconnecting browser sends the address
+    it began with and knows better by then."""
+
+    cursor: str | None = Field(None, max_length=32)
+    format: Literal["events", "ui-message"] = "events"
+
+
+class EventsQuery(Asked):
+    cursor: str | None = Field(None, max_length=32)
+    limit: int = Field(100, ge=1, le=500)
+
+
+class WaitingFor(Shown):
+    """Why a run is not running. `position` is how many runs of the session come first."""
+
+    reason: str
+    position: int | None = None
+    since: str
+
+
+class RunView(Shown):
+    """A run. `taskId` is its own id: a plain run is a task of one node."""
+
+    run_id: str
+    session_id: str
+    task_id: str
+    status: str
+    attempt: int
+    provider: str
+    model: str | None
+    prompt: str
+    waiting_for: WaitingFor | None = None
+    stop_requested_at: str | None = None
+    stop_reason: str | None = None
+    failure_code: str | None = None
+    failure_class: str | None = None
+    failure_message: str | None = None
+    retryable: bool | None = None
+    remedy: str | None = None
+    usage: dict[str, Any]
+    last_seq: int
+    priority: int
+    trace_id: str
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class RunAggregate(RunView):
+    """A run and its final text."""
+
+    message: str | None
+
+
+class QueueItem(Shown):
+    """A run's place in the queue. The lease is shown so that one sees who drives it."""
+
+    run_id: str
+    session_id: str
+    status: str
+    position: int | None = None
+    waiting_for: WaitingFor | None = None
+    priority: int
+    attempt: int
+    failures: int
+    retry_at: str | None = None
+    epoch: int
+    lease_owner: str | None = None
+    lease_until: str | None = None
+    created_at: str
+
+
+class QueueSummary(Shown):
+    """How many runs are queued in the tenant and how long the oldest has waited."""
+
+    depth: int
+    oldest_age_seconds: float
+
+
+class EventView(Shown):
+    """The envelope of an event, SPEC §3."""
+
+    id: str
+    run_id: str
+    session_id: str
+    seq: int
+    ts: str
+    type: str
+    attempt: int
+    trace_id: str
+    data: dict[str, Any]
+
+
+class EventPage(Shown):
+    """Events after a cursor. `nextCursor` is always there while the log is open: ask again with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class TodoView(Shown):
+    """The agent's list as it gave it last; `seq` is that of its event."""
+
+    run_id: str
+    todos: list[dict[str, Any]]
+    seq: int
+    updated_at: str | None = None
+
+
+def run_view(run: AgentRun) -> RunView:
+    return RunView(**_run_fields(run))
+
+
+def run_aggregate(run: AgentRun) -> RunAggregate:
+    return RunAggregate(**_run_fields(run), message=run.message)
+
+
+def queue_item(run: AgentRun) -> QueueItem:
+    waiting = _waiting(run)
+    return QueueItem(
+        run_id=run.id,
+        session_id=run.session_id,
+        status=run.status,
+        position=waiting.position if waiting else None,
+        waiting_for=waiting,
+        priority=run.priority,
+        attempt=run.attempt,
+        failures=run.failures,
+        retry_at=when(run.retry_at),
+        epoch=run.epoch,
+        lease_owner=run.lease_owner,
+        lease_until=when(run.lease_until),
+        created_at=when(run.created_at) or "",
+    )
+
+
+def _run_fields(run: AgentRun) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "session_id": run.session_id,
+        "task_id": run.id,
+        "status": run.status,
+        "attempt": run.attempt,
+        "provider": run.provider,
+        "model": run.model,
+        "prompt": run.prompt,
+        "waiting_for": _waiting(run),
+        "stop_requested_at": when(run.stop_requested_at),
+        "stop_reason": run.stop_reason,
+        "failure_code": run.failure_code,
+        "failure_class": run.failure_class,
+        "failure_message": run.failure_message,
+        "retryable": None if run.retryable is None else bool(run.retryable),
+        "remedy": run.remedy,
+        "usage": run.usage,
+        "last_seq": run.last_seq,
+        "priority": run.priority,
+        "trace_id": run.trace_id,
+        "created_at": when(run.created_at),
+        "started_at": when(run.started_at),
+        "finished_at": when(run.finished_at),
+    }
+
+
+def _waiting(run: AgentRun) -> WaitingFor | None:
+    found = runs.waiting_for(run) if run.status != RunStatus.RUNNING else None
+    if found is None:
+        return None
+    since = when(found.get("since")) or when(run.created_at) or ""
+    return WaitingFor(reason=found["reason"], position=found.get("position"), since=since)
