@@ -54,3 +54,12 @@ def address() -> str:
     host = os.environ.get("PADDOCK_HOST") or "127.0.0.1"
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     return f"http://{shown}:{os.environ.get('PADDOCK_PORT') or '8000'}"
+
+
+def tail(path: Path, lines: int) -> str:
+    """Return the last lines of a log; empty where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,4 +1,7 @@
-"""Commands about the installation on this machine: up, down, status, logs, redis-cli, doctor, and its login link."""
+"""Commands about the installation on this machine: up, down, status, logs, redis-cli, doctor.
+
+What they need of the product is imported when they run: `paddock run` must not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from app import config
-from cli import doctor as examination
-from cli import first_start, lifecycle, redis_command, screen
+from cli import screen
 from cli.errors import NOT_DONE, CommandFailed
-from cli.house import House, address, enter
+from cli.house import House, address, enter, tail
 from cli.options import AsJson
 from cli.supervisor import Record
 
@@ -32,6 +33,8 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start Paddock on this machine and return when it is ready. Safe to call again at any time."""
+    from cli import first_start, lifecycle
+
     house = enter()
     if foreground:
         lifecycle.become_supervisor(house)
@@ -60,6 +63,9 @@ def down(
     agents: Annotated[bool, typer.Option("--agents", help="End the agents and their sandboxes too.")] = False,
 ) -> None:
     """Stop Paddock on this machine. Agents go on in their sandboxes; the next start takes them up again."""
+    from app import config
+    from cli import lifecycle
+
     house = enter()
     stopped = lifecycle.down(house)
     ended = lifecycle.end_sandboxes() if agents else []
@@ -77,6 +83,8 @@ def down(
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show the processes, the sandboxes and what /ready says. Exit code 2 where it is not ready."""
+    from cli import lifecycle
+
     house = enter()
     record = Record(house.run)
     code, ready = lifecycle.ask_ready()
@@ -121,12 +129,15 @@ def logs(
         raise CommandFailed(f"There are no logs in {house.logs}.", remedy="Start Paddock first: make up")
     for path in paths:
         screen.out.print(f"[bold]==> {escape(str(path))} <==[/]")
-        sys.stdout.write(lifecycle.tail(path, lines) + "\n")
+        sys.stdout.write(tail(path, lines) + "\n")
 
 
 @app.command("redis-cli", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def redis_cli(words: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]…")]) -> None:
     """Send one command to the installation's Redis: paddock redis-cli XRANGE 'paddock:run:…:events' - +"""
+    from app import config
+    from cli import redis_command
+
     enter()
     for line in redis_command.lines(redis_command.call(config.load().redis, words)):
         sys.stdout.write(line + "\n")
@@ -135,6 +146,9 @@ def redis_cli(words: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]�
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look for what is missing or wrong on this machine, with what to do about it. Exit code 2 where something is."""
+    from app import config
+    from cli import doctor as examination
+
     findings = examination.examine(enter(), config.load())
     if as_json:
         screen.show_json({"findings": [finding.as_json() for finding in findings]})

@@ -24,7 +24,7 @@ from app.config import Settings
 from app.ports import Sandboxes
 from cli import first_start, processes
 from cli.errors import CommandFailed
-from cli.house import ROOT, House, address
+from cli.house import ROOT, House, address, tail
 from cli.supervisor import Record
 
 READY_SECONDS = 60.0
@@ -187,15 +187,6 @@ def command_name() -> str:
         return str(script.relative_to(ROOT))
     except ValueError:
         return str(script)
-
-
-def tail(path: Path, lines: int) -> str:
-    """Return the last lines of a log; empty where there is none."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
 
 
 def say(message: str) -> None:

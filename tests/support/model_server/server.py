@@ -1,0 +1,173 @@
+"""The HTTP side of the scripted model server: routes, streams, gates, and a log of every request for assertions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from tests.support.model_server import anthropic
+from tests.support.model_server.scenario import Failing, Text, ToolCall, next_answer
+
+MISSING_MODEL = "no-such-model"
+"""Every call with this model is answered 404."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One request. Header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any] = field(repr=False)
+
+    @property
+    def model(self) -> str | None:
+        return self.body.get("model")
+
+    @property
+    def key(self) -> str | None:
+        """The credential, from whichever header it came in."""
+        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.headers.get("x-api-key") or bearer or None
+
+
+class ModelServer:
+    """Serves on a thread while it is entered. `url` is what a base URL variable must hold."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.requests: list[Logged] = []
+        self.failures: Counter[str] = Counter()
+        self.closing = threading.Event()
+        self._gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self._http = _Http((host, port), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self.url = f"http://{host}:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        for gate in self._gates.values():
+            gate.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def gate(self, name: str) -> threading.Event:
+        return self._gates[name]
+
+    def open(self, name: str) -> None:
+        """Let the `[[gate:NAME]]` go on, now and later."""
+        self._gates[name].set()
+
+    @property
+    def calls(self) -> list[Logged]:
+        """The calls of the model, without counting of tokens and probes."""
+        return [logged for logged in self.requests if logged.path.partition("?")[0] == "/v1/messages"]
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    owner: ModelServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is daily bread here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Http
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base class
+        """Keep the terminal quiet."""
+
+    def do_GET(self) -> None:
+        self._log({})
+        self._json(200, {"data": []})
+
+    def do_HEAD(self) -> None:
+        self._log({})
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
+        self._log(body)
+        path = self.path.partition("?")[0]
+        if path == "/v1/messages":
+            self._answer(body)
+        elif path == "/v1/messages/count_tokens":
+            self._json(200, {"input_tokens": anthropic.USAGE["input_tokens"]})
+        else:
+            self._json(404, anthropic.error_body(404, path))
+
+    def _log(self, body: dict[str, Any]) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.owner.requests.append(Logged(self.command, self.path, headers, body))
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        model = str(body.get("model"))
+        if model == MISSING_MODEL:
+            self._json(404, anthropic.error_body(404, model))
+            return
+        history = anthropic.history_of(body)
+        failures = self.server.owner.failures
+        answer = next_answer(history, lambda it: it.times is not None and failures[it.key] >= it.times)
+        if isinstance(answer, Failing):
+            failures[answer.key] += 1
+            self._fail(answer, model)
+        elif body.get("stream"):
+            self._stream(body, answer)
+        else:
+            self._json(200, anthropic.whole(body, answer))
+
+    def _fail(self, failing: Failing, model: str) -> None:
+        if failing.status:
+            self._json(failing.status, anthropic.error_body(failing.status, model))
+        else:
+            self.server.owner.closing.wait()
+            self.close_connection = True
+
+    def _stream(self, body: dict[str, Any], answer: list[Text | ToolCall]) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for part in anthropic.stream(body, answer):
+            if isinstance(part, tuple):
+                if not self._wait(*part):
+                    return
+                continue
+            line = f"event: {part['type']}\ndata: {json.dumps(part)}\n\n"
+            self.wfile.write(line.encode())
+            self.wfile.flush()
+
+    def _wait(self, text: Text, piece: int) -> bool:
+        """Pause before a piece of a text; False where the stream ends here."""
+        last = piece == len(text.pieces) - 1
+        if text.cut and last:
+            return False
+        if text.gate and last:
+            self.server.owner.gate(text.gate).wait()
+        elif text.pause_seconds:
+            self.server.owner.closing.wait(text.pause_seconds)
+        return not self.server.owner.closing.is_set() or not text.gate
+
+    def _json(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
