@@ -52,6 +52,15 @@ class Provider(Protocol):
         """Return what the sandbox must show read-only for the agent to run: path in the sandbox -> path outside."""
 
 
+class Providers(Protocol):
+    """The providers by kind."""
+
+    def get(self, kind: str) -> Provider:
+        """Return one; raises Invalid `provider_unknown`."""
+
+    def list(self) -> Sequence[Provider]: ...
+
+
 # --- the sandbox -------------------------------------------------------------------------------------------------------
 
 
@@ -68,6 +77,10 @@ class ExecutorError(Exception):
         super().__init__(
             f"executor {path}: {kind} {self.status or ''} {self.code} {self.message} ({attempt}/{max_attempts})"
         )
+
+
+AGENT_EXITED = "agent_exited"
+"""`ExecutorError.code` where something was meant for an agent whose journal is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +220,9 @@ class Sandboxes(Protocol):
 
     def remove(self, name: str) -> None:
         """Delete its files. Idempotent. The caller holds the receipt that makes this safe (decision 9)."""
+
+    def exists(self, name: str) -> bool:
+        """True where its files are there, whether it runs or not. False where they never were, or have vanished."""
 
     def list_running(self) -> list[str]: ...
 

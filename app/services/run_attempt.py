@@ -20,7 +20,7 @@ from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
 from app.models import AgentRun, Todo
-from app.ports import AgentHost, Turn
+from app.ports import AGENT_EXITED, AgentHost, ExecutorError, Turn
 from app.services import human_loop, policy, runs
 from app.services.event_log import RunLog
 
@@ -161,16 +161,22 @@ class Attempt:
 
     def _carry_out(self) -> None:
         while self._pending:
-            key, intent = next(iter(self._pending.items()))
-            del self._pending[key]
+            intent = self._pending.pop(next(iter(self._pending)))
             self._parts.lease.require()
-            match intent:
-                case SendInput(key=key, line=line):
-                    self._parts.host.write(self.agent_id, "in", key, line, epoch=self._parts.lease.epoch)
-                case AskPolicy():
-                    self._ask_policy(intent)
-                case EndAgent():
-                    self._end(intent)
+            try:
+                self._act(intent)
+            except ExecutorError as error:
+                if error.code != AGENT_EXITED:
+                    raise
+
+    def _act(self, intent: Intent) -> None:
+        match intent:
+            case SendInput(key=key, line=line):
+                self._parts.host.write(self.agent_id, "in", key, line, epoch=self._parts.lease.epoch)
+            case AskPolicy():
+                self._ask_policy(intent)
+            case EndAgent():
+                self._end(intent)
 
     def _ask_policy(self, intent: AskPolicy) -> None:
         verdict = policy.decide(intent, self._launch.options)

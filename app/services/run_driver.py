@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +25,7 @@ from app.domain.turn import Outcome
 from app.errors import Invalid, LeaseLost, NotFound, Unavailable
 from app.log import logger
 from app.models import AgentRun, ChatSession, RunCommand
-from app.ports import AgentStart, Bell, EventStream, Executor, ExecutorError, Provider
-from app.providers.registry import Registry
+from app.ports import AGENT_EXITED, AgentStart, Bell, EventStream, Executor, ExecutorError, Provider, Providers
 from app.services import human_loop, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.inbox import Inbox, JournalEnded, Wake
@@ -55,7 +55,7 @@ class DriverParts:
     settings: Settings
     stream: EventStream
     bell: Bell
-    providers: Registry
+    providers: Providers
     session_workers: SessionWorkers
     keeper: LeaseKeeper
     stopping: threading.Event
@@ -133,6 +133,8 @@ class RunDriver:
         if attempt is not None:
             self._follow(attempt, executor)
             self._finish(attempt)
+            with suppress(ExecutorError, LeaseLost):  # the journal may go; if nobody says so it only stays longer
+                executor.acknowledge(attempt.agent_id, attempt.position, epoch=self._lease.epoch)
 
     def _give_up_sandbox(self, error: Exception | None) -> None:
         started = self._run.status != RunStatus.CLAIMED
@@ -331,7 +333,7 @@ class RunDriver:
             try:
                 self._apply(attempt, command)
             except ExecutorError as error:
-                if error.code != "agent_exited":
+                if error.code != AGENT_EXITED:
                     raise
             runs.mark_applied([command.id], self._log.last_seq)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.models import SessionWorker
 from app.ports import Bell, EventStream
-from app.services import event_log, runs
+from app.services import log_closing, runs
 
 RINGS = 8
 """Bells per sweep: each wakes one worker thread, which goes on until nothing is claimable."""
@@ -20,7 +20,7 @@ def sweep_runs(bell: Bell) -> int:
 
 def close_streams(stream: EventStream) -> int:
     """Complete and expire the streams of runs whose log is sealed; returns how many."""
-    return event_log.close_streams(stream, limit=200)
+    return log_closing.close_streams(stream, limit=200)
 
 
 def ring_wishes(bell: Bell) -> int:

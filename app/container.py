@@ -1,0 +1,118 @@
+"""The composition root: the one place where parts are chosen and joined. Entry points and tests call `build`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import peewee
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from app import db
+from app.adapters import redis_connection
+from app.adapters.dramatiq_bell import DramatiqBell, make_broker
+from app.adapters.folder_object_store import FolderObjectStore
+from app.adapters.httpx_transport import ExecutorClientSettings
+from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
+from app.adapters.redis_event_stream import RedisEventStream
+from app.config import Settings
+from app.ports import Bell, EventStream, ObjectStore, Sandboxes
+from app.providers.registry import Registry, build_registry
+from app.services.lease_keeper import LeaseKeeper
+from app.services.run_driver import DriverParts
+from app.services.session_workers import SessionWorkers
+from app.services.snapshots import Snapshots
+
+
+@dataclass(frozen=True)
+class Container:
+    """Every part of the product, made when it is first asked for: nothing connects before that."""
+
+    settings: Settings
+    database: peewee.Database
+    overrides: dict[str, Any]
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        return redis_connection.connect(self.settings.redis)
+
+    @cached_property
+    def broker(self) -> RedisBroker:
+        return make_broker(self.settings.redis)
+
+    @cached_property
+    def stream(self) -> EventStream:
+        return self._part("stream", lambda: RedisEventStream(self.redis))
+
+    @cached_property
+    def bell(self) -> Bell:
+        return self._part("bell", lambda: DramatiqBell(self.broker, self.redis))
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        return self._part("store", lambda: FolderObjectStore(self.settings.root / "objects"))
+
+    @cached_property
+    def sandboxes(self) -> Sandboxes:
+        return self._part("sandboxes", lambda: LocalSandboxes(_sandbox_settings(self.settings)))
+
+    @cached_property
+    def providers(self) -> Registry:
+        return self._part("providers", lambda: build_registry(self.settings.provider_mode))
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.store)
+
+    @cached_property
+    def session_workers(self) -> SessionWorkers:
+        mounts = {target: path for provider in self.providers.list() for target, path in provider.mounts().items()}
+        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.store, self.bell, mounts)
+
+    @cached_property
+    def owner(self) -> str:
+        """The name of this process in leases."""
+        return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    @cached_property
+    def driver_parts(self) -> DriverParts:
+        return DriverParts(
+            settings=self.settings,
+            stream=self.stream,
+            bell=self.bell,
+            providers=self.providers,
+            session_workers=self.session_workers,
+            keeper=LeaseKeeper(),
+            stopping=threading.Event(),
+        )
+
+    def _part(self, name: str, make: Any) -> Any:
+        return self.overrides[name] if name in self.overrides else make()
+
+
+def build(settings: Settings, **overrides: Any) -> Container:
+    """Join the parts for these settings; `overrides` (stream, bell, store, sandboxes, providers) take a part's place."""
+    database = db.connect(settings.database)
+    db.bind(database)
+    return Container(settings, database, overrides)
+
+
+def _sandbox_settings(settings: Settings) -> LocalSandboxSettings:
+    client = replace(
+        ExecutorClientSettings(),
+        max_retries=settings.executor_max_retries,
+        retry_delay_ms=int(settings.executor_retry_delay_ms),
+        timeout_ms=int(settings.executor_timeout_ms),
+    )
+    return LocalSandboxSettings(
+        folder=settings.root / "sandboxes",
+        bubblewrap=settings.bubblewrap,
+        orphan_seconds=settings.orphan_seconds,
+        client=client,
+    )
