@@ -10,7 +10,7 @@ from pathlib import Path
 
 import peewee
 
-from app import db
+from app import db, migrate
 from app.config import Settings
 from app.errors import AppError, Unauthenticated
 from app.services import identity
@@ -41,11 +41,8 @@ def database_of(settings: Settings) -> Iterator[None]:
 def prepare(house: House, settings: Settings) -> None:
     """Migrate; at the first start make tenant and owner; see that the owner's token in the file holds."""
     with database_of(settings):
-        db.migrate(db.proxy.obj)
-        made = identity.bootstrap(settings.bootstrap_token)
-        if made is not None:
-            write_secret(house.owner_token, made.value)
-        elif not _holds(house.owner_token):
+        migrate.prepare(settings)
+        if not _holds(house.owner_token):  # the file was lost, or belongs to another database
             owner = identity.find_first_owner()
             if owner is not None:
                 write_secret(house.owner_token, identity.create_token(owner, "this machine").value)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
+
+from cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from app.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,6 +53,25 @@ def enter() -> House:
     var = ROOT / Path(os.environ.get("PADDOCK_VAR") or "var").expanduser()
     os.environ["PADDOCK_VAR"] = str(var)
     return House(var)
+
+
+def settings() -> Settings:
+    """Read the settings; CommandFailed names the ones that are wrong."""
+    from pydantic import ValidationError
+
+    from app import config
+
+    try:
+        return config.load()
+    except ValidationError as error:
+        wrong = "\n".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors())
+        raise CommandFailed(
+            "A setting is wrong.",
+            detail=wrong,
+            remedy="Mend it in the environment or in .env; docs/operations.md has them all.",
+        ) from error
+    except OSError as error:  # a file that X_FILE names
+        raise CommandFailed("A file that holds a secret cannot be read.", detail=str(error)) from error
 
 
 def address() -> str:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from cli import screen
 from cli.errors import NOT_DONE, CommandFailed
 from cli.house import House, address, enter, tail
+from cli.house import settings as load_settings
 from cli.options import AsJson
 from cli.supervisor import Record
 
@@ -63,7 +64,6 @@ def down(
     agents: Annotated[bool, typer.Option("--agents", help="End the agents and their sandboxes too.")] = False,
 ) -> None:
     """Stop Paddock on this machine. Agents go on in their sandboxes; the next start takes them up again."""
-    from app import config
     from cli import lifecycle
 
     house = enter()
@@ -74,7 +74,7 @@ def down(
     if ended:
         lifecycle.say(f"ended {len(ended)} sandbox(es): {', '.join(ended)}")
     if left:
-        seconds = config.load().orphan_seconds
+        seconds = load_settings().orphan_seconds
         lifecycle.say(
             f"{len(left)} sandbox(es) go on for up to {seconds:.0f} s: make up, or make down STOP=1 to end them"
         )
@@ -135,21 +135,19 @@ def logs(
 @app.command("redis-cli", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def redis_cli(words: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]…")]) -> None:
     """Send one command to the installation's Redis: paddock redis-cli XRANGE 'paddock:run:…:events' - +"""
-    from app import config
     from cli import redis_command
 
     enter()
-    for line in redis_command.lines(redis_command.call(config.load().redis, words)):
+    for line in redis_command.lines(redis_command.call(load_settings().redis, words)):
         sys.stdout.write(line + "\n")
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look for what is missing or wrong on this machine, with what to do about it. Exit code 2 where something is."""
-    from app import config
     from cli import doctor as examination
 
-    findings = examination.examine(enter(), config.load())
+    findings = examination.examine(enter(), load_settings())
     if as_json:
         screen.show_json({"findings": [finding.as_json() for finding in findings]})
     else:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from app import config
 from app.config import Settings
 from app.ports import Sandboxes
 from cli import first_start, processes
 from cli.errors import CommandFailed
 from cli.house import ROOT, House, address, tail
+from cli.house import settings as load_settings
 from cli.supervisor import Record
 
 READY_SECONDS = 60.0
@@ -35,7 +35,7 @@ HOPELESS_RESTARTS = 4
 def up(house: House) -> Settings:
     """Start what is not running and return when `/ready` is green. Safe to call again at any time."""
     house.make()
-    settings = config.load()
+    settings = load_settings()
     record = Record(house.run)
     with _alone(house.run / "up.lock"):
         if record.supervisor() is None:
@@ -78,7 +78,7 @@ def supervisor_command(house: House, settings: Settings) -> tuple[list[str], dic
 def become_supervisor(house: House) -> NoReturn:
     """Prepare everything, then turn this process into the supervisor: for containers and systemd."""
     house.make()
-    settings = config.load()
+    settings = load_settings()
     Record(house.run).clear_leftovers()
     require_free_port(settings.host, settings.port)
     first_start.prepare(house, settings)
@@ -165,9 +165,9 @@ def end_sandboxes() -> list[str]:
 
 
 def _sandboxes() -> Sandboxes:
-    from app.adapters.local_sandboxes import LocalSandboxes
+    from app import container  # late: only those who look at sandboxes pay for all the parts
 
-    return LocalSandboxes(config.load())
+    return container.build(load_settings()).sandboxes
 
 
 def redis_cli_line(settings: Settings, run_id: str = "") -> str:
