@@ -26,7 +26,8 @@ class LastWords:
         return "\n".join(self._lines).strip()
 
 
-Classify = Callable[[str], Failure | None]
+Classify = Callable[[str], tuple[str, Failure] | None]
+"""Reads an agent's last words; returns the stop reason and the failure where it knows them."""
 
 
 def outcome_of_exit(record: Record, *, stopped: bool, spoke: bool, words: str, classify: Classify) -> Outcome:
@@ -43,7 +44,7 @@ def outcome_of_exit(record: Record, *, stopped: bool, spoke: bool, words: str, c
         return _failed(FailureCode.SANDBOX_LOST, "The sandbox died with the agent in it.")
     known = classify(words)
     if known is not None:
-        return Outcome(RunStatus.FAILED, "error", known)
+        return Outcome(RunStatus.FAILED, *known)
     tail = f" Its last words: {words}" if words else ""
     if not spoke:
         return _failed(FailureCode.PROVIDER_NO_OUTPUT, f"The agent ended ({how}) without a word.{tail}")

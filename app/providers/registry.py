@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from app.errors import Invalid
 from app.ports import Provider
+from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.scripted import ScriptedProvider
 
 
@@ -31,7 +32,7 @@ class Registry:
 
 def build_registry(mode: str) -> Registry:
     """Return the providers; mode `scripted` puts the scripted agent behind every kind (`PADDOCK_PROVIDER_MODE`)."""
-    real: list[Provider] = [ScriptedProvider()]
+    real: list[Provider] = [ClaudeCodeProvider(), ScriptedProvider()]
     if mode == "scripted":
         return Registry(ScriptedProvider(provider.kind) for provider in real)
     return Registry(real)

@@ -82,13 +82,21 @@ class PipeDriver:
         self.process: subprocess.Popen[bytes] | None = None
 
     def play(
-        self, launch: Launch, *, policy: Policy = allow_all, person: Person = nobody, timeout_seconds: float = 60
+        self,
+        launch: Launch,
+        *,
+        policy: Policy = allow_all,
+        person: Person = nobody,
+        first_control: Mapping[str, Any] | None = None,
+        timeout_seconds: float = 60,
     ) -> Played:
-        """Run one attempt to its end. `person` sees each event and may return a control record (answer, stop)."""
+        """Run one attempt to its end. `person` sees each event and may return a control record (answer, stop);
+        `first_control` is there before the agent has said anything."""
         played = Played()
-        process = self._start(launch, played)
+        process = self._start(launch)
         try:
-            _Attempt(process, self.provider.begin(launch), played, policy, person, timeout_seconds).run()
+            attempt = _Attempt(process, self.provider.begin(launch), played, policy, person, timeout_seconds)
+            attempt.run(first_control)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -98,7 +106,7 @@ class PipeDriver:
                     pipe.close()
         return played
 
-    def _start(self, launch: Launch, played: Played) -> subprocess.Popen[bytes]:
+    def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
         command = self.provider.command(launch)
         for path, text in command.files.items():
             place = self.home / path
@@ -141,7 +149,7 @@ class _Attempt:
     person: Person
     timeout_seconds: float
 
-    def run(self) -> None:
+    def run(self, first_control: Mapping[str, Any] | None) -> None:
         arrived: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
         assert self.process.stdout
         assert self.process.stderr
@@ -153,6 +161,8 @@ class _Attempt:
             reader.start()
         deadline = time.monotonic() + self.timeout_seconds
         self._append("spawn", b"{}")
+        if first_control is not None:
+            self._append("ctl", orjson.dumps(first_control))
         open_pipes = len(readers)
         while True:
             while len(self.played.steps) < len(self.played.records):

@@ -1,0 +1,217 @@
+"""One attempt of Claude Code, stepped record by record: which line means what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from app.domain.journal import Record
+from app.domain.run_state import RunStatus
+from app.domain.turn import CONTINUE_MESSAGE, NOTHING, Launch, SendInput, Step
+from app.providers.asking import Asking, Request
+from app.providers.claude_code import wire
+from app.providers.claude_code.endings import failure_of_result, failure_of_words
+from app.providers.claude_code.identity import continue_uuid, prompt_uuid
+from app.providers.claude_code.speech import Speech
+from app.providers.claude_code.tools import Tools, kind_of, questions_of, title_of
+from app.providers.claude_code.usage import Usage
+from app.providers.ending import LastWords, outcome_of_exit
+from app.providers.outbox import Outbox
+
+INITIALIZE = "initialize"
+USAGE = "usage"
+INTERRUPT = "interrupt"
+
+
+class ClaudeCodeTurn:
+    """See the module."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._outbox = Outbox(launch.attempt)
+        self._speech = Speech(launch, self._outbox)
+        self._tools = Tools(self._outbox)
+        self._usage = Usage(self._outbox)
+        self._asking = Asking(launch, self._outbox, wire.reply)
+        self._words = LastWords()
+        self._stopped = False
+        self._spoke = False
+        self._usage_asked = 0
+        self._lines: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "system": self._on_system,
+            "stream_event": self._on_stream_event,
+            "assistant": self._on_assistant,
+            "user": self._on_user,
+            "control_request": self._on_request,
+            "control_response": self._on_response,
+            "control_cancel_request": self._on_cancel,
+            "result": self._on_result,
+        }
+
+    def step(self, record: Record) -> Step:
+        match record.kind:
+            case "spawn":
+                self._on_spawn()
+            case "out":
+                self._on_line(record.data)
+            case "ctl":
+                self._on_control(record.json())
+            case "err":
+                self._words.add(record.data)
+            case "cut":
+                size = record.json().get("size")
+                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
+            case "exit":
+                self._on_exit(record)
+            case _:
+                return NOTHING
+        return self._outbox.take()
+
+    # --- what the platform says
+
+    def _on_spawn(self) -> None:
+        self._send(INITIALIZE, wire.request(self._request_id(INITIALIZE), "initialize", hooks=None))
+        self._ask_usage()
+        resume = self._launch.resume
+        if resume is not None and resume.has_prompt:
+            self._send("prompt", wire.user_message(CONTINUE_MESSAGE, continue_uuid(self._launch)))
+        else:
+            self._send("prompt", wire.user_message(self._launch.prompt, prompt_uuid(self._launch.run_id)))
+
+    def _on_control(self, control: Mapping[str, Any]) -> None:
+        match control.get("type"):
+            case "verdict":
+                self._asking.on_verdict(control)
+            case "answer":
+                self._asking.on_answer(control)
+            case "expire":
+                self._asking.on_expiry(control)
+            case "stop" if not self._stopped and not self._outbox.finished:
+                self._stopped = True
+                self._asking.cancel_all(control.get("by"))
+                self._interrupt(1)
+
+    def _interrupt(self, number: int) -> None:
+        key = f"{INTERRUPT}:{number}"
+        self._send(key, wire.request(self._request_id(key), "interrupt"))
+
+    def _ask_usage(self) -> None:
+        self._usage_asked += 1
+        key = f"{USAGE}:{self._usage_asked}"
+        self._send(key, wire.request(self._request_id(key), "get_usage"))
+
+    def _request_id(self, name: str) -> str:
+        return f"paddock:{self._launch.attempt}:{name}"
+
+    def _send(self, name: str, line: bytes) -> None:
+        self._outbox.intend(SendInput(f"{name}:{self._launch.attempt}", line))
+
+    # --- what the agent says
+
+    def _on_line(self, data: bytes) -> None:
+        if self._outbox.finished:
+            return
+        try:
+            line = orjson.loads(data)
+            handler = self._lines.get(line["type"])
+            if handler is not None:  # other types are progress and book-keeping of the CLI
+                handler(line)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self._outbox.warn_once("output_unreadable", "The agent wrote a line that is not of its protocol.")
+
+    def _on_system(self, line: Mapping[str, Any]) -> None:
+        match line.get("subtype"):
+            case "init":
+                self._outbox.confirm(str(line["session_id"]))
+                if self._stopped:  # the stop came before there was a turn to interrupt
+                    self._interrupt(2)
+            case "api_retry":
+                status = line.get("error_status") or "no answer"
+                self._outbox.warn_once(
+                    "api_retry", f"The model's address did not serve a call ({status}); it is retried."
+                )
+            case "compact_boundary":
+                self._outbox.warn_once("context_compacted", "The conversation was long; the agent summarised it.")
+
+    def _on_stream_event(self, line: Mapping[str, Any]) -> None:
+        if line.get("parent_tool_use_id"):
+            return  # what sub-agents say is their tool call's result
+        self._spoke = True
+        event = line["event"]
+        self._speech.on_stream_event(event)
+        if event.get("type") == "message_stop":
+            self._ask_usage()
+
+    def _on_assistant(self, line: Mapping[str, Any]) -> None:
+        if line.get("error"):
+            return  # the CLI's own words about a failed call; the result repeats them
+        self._spoke = True
+        parent = line.get("parent_tool_use_id")
+        for block in line["message"]["content"]:
+            match block.get("type"):
+                case "text" | "thinking" as kind if not parent:
+                    self._speech.on_block(kind, str(block.get(kind) or ""))
+                case "tool_use":
+                    self._tools.on_call(block, parent)
+
+    def _on_user(self, line: Mapping[str, Any]) -> None:
+        content = line["message"]["content"]
+        for block in content if isinstance(content, list) else []:
+            if block.get("type") == "tool_result":
+                self._tools.on_result(block, line)
+
+    def _on_request(self, line: Mapping[str, Any]) -> None:
+        request_id, request = str(line["request_id"]), line["request"]
+        if request.get("subtype") != "can_use_tool":
+            refusal = wire.refusal(request_id, "This client does not serve such requests.")
+            self._send(f"refusal:{request_id}", refusal)
+        elif not self._stopped:
+            self._asking.ask(_request_of(request_id, request))
+
+    def _on_response(self, line: Mapping[str, Any]) -> None:
+        response = line["response"]
+        if str(response.get("request_id")).startswith(self._request_id(USAGE)):
+            self._usage.on_answer(response.get("response") or {})
+
+    def _on_cancel(self, line: Mapping[str, Any]) -> None:
+        self._asking.withdraw(str(line["request_id"]))
+
+    def _on_result(self, line: Mapping[str, Any]) -> None:
+        self._speech.close()
+        self._tools.close()
+        self._asking.cancel_all(None)
+        self._usage.on_result(line)
+        if self._stopped:
+            self._outbox.finish(RunStatus.CANCELED, "stopped")
+        elif line.get("is_error") or line.get("subtype") != "success":
+            reason, failure = failure_of_result(line)
+            self._outbox.finish(RunStatus.FAILED, reason, failure)
+        else:
+            self._outbox.finish(RunStatus.SUCCEEDED, str(line.get("stop_reason") or "end_turn"))
+
+    def _on_exit(self, record: Record) -> None:
+        if self._outbox.finished:
+            return
+        self._asking.cancel_all(None)
+        words = str(self._words)
+        outcome = outcome_of_exit(
+            record, stopped=self._stopped, spoke=self._spoke, words=words, classify=failure_of_words
+        )
+        self._outbox.finish_dead(outcome)
+
+
+def _request_of(request_id: str, request: Mapping[str, Any]) -> Request:
+    name, given = str(request["tool_name"]), request.get("input") or {}
+    questions = questions_of(given) if name == "AskUserQuestion" else ()
+    return Request(
+        id=request_id,
+        kind="question" if questions else "approval",
+        title=str(questions[0]["question"]) if questions else title_of(name, given),
+        tool=name,
+        tool_kind=kind_of(name),
+        input=given,
+        tool_call_id=request.get("tool_use_id"),
+        questions=questions,
+    )
