@@ -48,23 +48,28 @@ class Container:
 
     @cached_property
     def stream(self) -> EventStream:
-        return self._part("stream", lambda: RedisEventStream(self.redis))
+        made: EventStream = self._part("stream", lambda: RedisEventStream(self.redis))
+        return made
 
     @cached_property
     def bell(self) -> Bell:
-        return self._part("bell", lambda: DramatiqBell(self.broker, self.redis))
+        made: Bell = self._part("bell", lambda: DramatiqBell(self.broker, self.redis))
+        return made
 
     @cached_property
     def store(self) -> ObjectStore:
-        return self._part("store", lambda: FolderObjectStore(self.settings.root / "objects"))
+        made: ObjectStore = self._part("store", lambda: FolderObjectStore(self.settings.root / "objects"))
+        return made
 
     @cached_property
     def sandboxes(self) -> Sandboxes:
-        return self._part("sandboxes", lambda: LocalSandboxes(_sandbox_settings(self.settings)))
+        made: Sandboxes = self._part("sandboxes", lambda: LocalSandboxes(_sandbox_settings(self.settings)))
+        return made
 
     @cached_property
     def providers(self) -> Registry:
-        return self._part("providers", lambda: build_registry(self.settings.provider_mode))
+        made: Registry = self._part("providers", lambda: build_registry(self.settings.provider_mode))
+        return made
 
     @cached_property
     def snapshots(self) -> Snapshots:

@@ -10,6 +10,7 @@ from app import db
 from app.container import Container
 from app.log import logger
 from app.services import sweeps
+from app.services.worker_sweeps import SweepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,12 @@ def jobs(container: Container) -> list[Job]:
         Job("sweep_runs", settings.sweep_seconds, lambda: sweeps.sweep_runs(container.bell)),
         Job("close_streams", settings.sweep_seconds, lambda: sweeps.close_streams(container.stream)),
         Job("ring_wishes", settings.sweep_seconds, lambda: sweeps.ring_wishes(container.bell)),
-        Job("stop_idle", max(5.0, min(60.0, settings.idle_seconds / 4)), lambda: _done(workers.stop_idle())),
+        Job("sync_stale", max(5.0, settings.lease_duration), lambda: _did(workers.sync_stale(db.now()))),
+        Job("stop_idle", _often(settings.idle_seconds, 30.0), lambda: _did(workers.stop_idle(db.now()))),
         Job(
             "remove_stopped",
-            max(5.0, min(600.0, settings.remove_after_seconds / 4)),
-            lambda: _done(workers.remove_stopped()),
+            _often(settings.remove_after_seconds, 600.0),
+            lambda: _did(workers.remove_stopped(db.now())),
         ),
     ]
 
@@ -49,5 +51,10 @@ def perform(job: Job) -> None:
         logger.info("job done", job=job.name, did=did)
 
 
-def _done(summary: Any) -> Any:
-    return summary if summary["done"] or summary["failed"] else None
+def _often(age_seconds: float, longest: float) -> float:
+    """Look a few times within the age that matters, every second at most."""
+    return max(1.0, min(longest, age_seconds / 4))
+
+
+def _did(result: SweepResult) -> dict[str, int] | None:
+    return {"done": result["done"], "failed": result["failed"]} if result["done"] or result["failed"] else None

@@ -10,12 +10,12 @@ from app import db
 from app.adapters.dramatiq_bell import DRIVE_RUNS, GRANT_WISHES, MAINTENANCE_QUEUE, RUNS_QUEUE
 from app.log import logger
 
-Actor = Callable[..., None]
+Actor = Callable[..., object]
 
 
 def declare(broker: dramatiq.Broker, drive_runs: Actor, grant_wishes: Actor) -> None:
     """Declare the actors on a broker; the two callables are the services they call."""
-    dramatiq.actor(_boundary(lambda: drive_runs()), actor_name=DRIVE_RUNS, queue_name=RUNS_QUEUE, broker=broker)
+    dramatiq.actor(_boundary(drive_runs), actor_name=DRIVE_RUNS, queue_name=RUNS_QUEUE, broker=broker)
     dramatiq.actor(
         _boundary(lambda _session_id: grant_wishes()),
         actor_name=GRANT_WISHES,

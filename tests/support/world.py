@@ -32,9 +32,7 @@ class World:
 
     def create(self, prompt: str, session: str | None = None, **more: Any) -> AgentRun:
         provider = more.pop("provider", "scripted")
-        new = NewRun(
-            self.user.tenant_id, self.user.id, session or NewSession(), provider, prompt, **more
-        )
+        new = NewRun(self.user.tenant_id, self.user.id, session or NewSession(), provider, prompt, **more)
         return create(new, self.container.bell)
 
     def claim(self, seconds: float | None = None) -> runs.Claim | None:
