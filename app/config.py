@@ -144,6 +144,16 @@ class Settings(BaseSettings):
     max_bundle_bytes: int = Field(
         512 * 1024 * 1024, validation_alias=_names("PADDOCK_MAX_BUNDLE_BYTES"), description="Largest git bundle taken."
     )
+    calls_per_minute: int = Field(
+        60_000,
+        validation_alias=_names("PADDOCK_CALLS_PER_MINUTE"),
+        description="Calls that one principal may make of one web process; ten seconds' worth at once.",
+    )
+    streams_per_principal: int = Field(
+        4096,
+        validation_alias=_names("PADDOCK_STREAMS_PER_PRINCIPAL"),
+        description="Streams that one principal may have open at one web process.",
+    )
     repo_hosts: str = Field(
         "github.com,gitlab.com,bitbucket.org,codeberg.org",
         validation_alias=_names("PADDOCK_REPO_HOSTS"),
