@@ -138,7 +138,11 @@ def redis_cli(words: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]â
     from cli import redis_command
 
     enter()
-    for line in redis_command.lines(redis_command.call(load_settings().redis, words)):
+    reply = redis_command.call(load_settings().redis, words)
+    if isinstance(reply, bytes) and b"\n" in reply:  # INFO and its like are text
+        sys.stdout.write(reply.decode("utf-8", "replace"))
+        return
+    for line in redis_command.lines(reply):
         sys.stdout.write(line + "\n")
 
 
