@@ -41,6 +41,9 @@ class Provider(Protocol):
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness: ...
 
+    def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
+        """Return the model that a run gets which asks for `wanted`; None leaves it to the agent."""
+
     def probes(self, launch: Launch) -> Sequence[Probe]:
         """Return what to look for in the agent's state to know whether `launch.resume` holds; at most one."""
 
@@ -299,8 +302,9 @@ class EventStream(Protocol):
 class LiveFeed(Protocol):
     """What was appended just now, for the runs that were asked for. Messages can be lost, never doubled or reordered per run."""
 
-    def start(self, deliver: Callable[[str, list[Event]], None], restored: Callable[[], None]) -> None:
-        """Begin to call `deliver(run id, events)` in a thread of the feed's own, and `restored()` after each reconnection."""
+    def start(self, deliver: Callable[[str, list[Event], int], None], restored: Callable[[], None]) -> None:
+        """Begin to call `deliver(run id, events, their size in bytes)` in a thread of the feed's own, and `restored()` after each
+        (re)connection, once all subscriptions hold again."""
 
     def subscribe(self, run_id: str) -> threading.Event:
         """Ask for a run; the event is set when nothing that is appended from then on is missed, or the connection is down."""

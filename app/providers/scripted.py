@@ -41,6 +41,9 @@ class ScriptedProvider:
     def mounts(self) -> Mapping[str, str]:
         return {}
 
+    def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:  # noqa: ARG002 - there is one
+        return MODEL
+
     def probes(self, launch: Launch) -> Sequence[Probe]:
         if launch.resume is None:
             return ()

@@ -111,7 +111,10 @@ def settle(key: Key, status_code: int, answer: Any) -> None:
 
 
 def release(key: Key) -> None:
-    """Nothing was made: the key is free again, so that the request may be mended and sent again."""
+    """The request failed: where nothing was made the key is free again; otherwise the next request answers from what was made."""
+    IdempotencyKey.update(answer=None).where(
+        _is(key), IdempotencyKey.status_code.is_null(), IdempotencyKey.resource_id.is_null(False)
+    ).execute()
     IdempotencyKey.delete().where(
         _is(key), IdempotencyKey.status_code.is_null(), IdempotencyKey.resource_id.is_null()
     ).execute()
@@ -145,7 +148,9 @@ def _holder() -> str:
 def _is_held(row: IdempotencyKey, now: float) -> bool:
     if row.created_at < now - TAKE_OVER_AFTER_SECONDS:
         return False
-    host, pid, born = str((row.answer or {}).get("holder", "? 0 0")).split(" ")
+    if row.answer is None:
+        return False
+    host, pid, born = str(row.answer["holder"]).split(" ")
     return host != socket.gethostname() or _born(int(pid)) == born
 
 

@@ -26,7 +26,7 @@ def plan(
     run: AgentRun, attempt: int, provider: Provider, settings: Mapping[str, str], host: WorkspaceHost
 ) -> LaunchPlan:
     """Decide how attempt `attempt` starts, by looking at what the agent's own state in the sandbox still holds."""
-    model = run.model or settings.get("ANTHROPIC_MODEL")
+    model = provider.model(run.model, settings)
     fresh = Launch(run.id, run.session_id, attempt, run.prompt, model, None, run.options, settings)
     wanted = _earlier_conversation(run, provider)
     resume = None

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from app import db
+from app import db, ids
 from app.domain.events import EventType
 from app.errors import AppError
 from app.log import logger
@@ -22,6 +22,9 @@ from app.services.session_workers import SessionWorkers
 
 GATHER_SECONDS = 0.3
 """After a message, so that a burst of messages is one sync."""
+
+RETRY_SECONDS = 30
+"""About when the scheduler's sweep of stale syncs tries again."""
 
 
 class RunSync:
@@ -72,7 +75,7 @@ class RunSync:
             }
             self._log.append([now_draft(EventType.WORKSPACE_SYNCED, data, attempt)])
         if self._error is not None:
-            data = {"error": self._error, "retryAt": None}
+            data = {"error": self._error, "retryAt": ids.rfc3339_of(time.time() + RETRY_SECONDS)}
             self._error = None
             self._log.append([now_draft(EventType.WORKSPACE_SYNC_FAILED, data, attempt)])
 

@@ -73,7 +73,7 @@ def claim_next(owner: str, seconds: float) -> Claim | None:
 def _candidate(*, lock: bool) -> tuple[str, float | None, int, bool] | None:
     sql = _CLAIMABLE.format(now=db.clock().sql)
     if lock and not db.is_sqlite():
-        sql += " FOR UPDATE OF r SKIP LOCKED"
+        sql += " FOR NO KEY UPDATE OF r SKIP LOCKED"  # a new event or command of the run locks its key
     row = db.proxy.obj.execute_sql(sql).fetchone()
     return (row[0], row[1], row[2], bool(row[3])) if row else None
 

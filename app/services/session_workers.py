@@ -92,10 +92,11 @@ class SessionWorkers:
                 )
             return save(self._parts, host, held.worker, order if ended else replace(order, roots=("workspace",)))
 
-    def connect(self, session_id: str) -> Executor | None:
-        """Return the executor of a running sandbox, None where none runs. Starts nothing."""
+    def connect(self, session_id: str, *, writing: bool = False) -> Executor | None:
+        """Return the executor of a running sandbox, None where none runs. Starts nothing. One that stops takes no writes any more."""
         worker = worker_rows.find(session_id)
-        if worker is None or worker.status not in (WorkerStatus.RUNNING, WorkerStatus.STOPPING):
+        admitted = (WorkerStatus.RUNNING,) if writing else (WorkerStatus.RUNNING, WorkerStatus.STOPPING)
+        if worker is None or worker.status not in admitted:
             return None
         return connect(self._parts.sandboxes, worker)
 
@@ -177,16 +178,21 @@ class SessionWorkers:
         return Held(ready.worker, held.lease)
 
     def _grant(self, worker: SessionWorker) -> bool:
+        """False where somebody else is at it: the wish stays until the next bell."""
+        if not worker_rows.is_still_wished(worker):
+            return False
         acts: dict[str, Callable[[str], object]] = {
             "activate": self.activate,
-            "stop": self.stop,
+            "stop": lambda session_id: self.stop(session_id, wait_seconds=0),
             "sync": lambda session_id: self.sync(session_id, "wish"),
-            "remove": self.remove,
+            "remove": lambda session_id: self.remove(session_id, wait_seconds=0),
         }
         error = None
         try:
             acts[str(worker.wish)](worker.session_id)
         except AppError as refused:
+            if refused.code == "worker_busy":
+                return False
             error = f"{refused.code}: {refused.message}"
         except (ExecutorError, OSError) as failed:
             error = f"sandbox_lost: {text_of(failed)}"

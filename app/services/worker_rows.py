@@ -266,6 +266,12 @@ def set_wish(session_id: str, kind: str) -> bool:
         return bool(update.where(SessionWorker.session_id == session_id).execute())
 
 
+def is_still_wished(worker: SessionWorker) -> bool:
+    """False where the wish was granted meanwhile, or another took its place."""
+    now = get(worker.session_id)
+    return bool(now.wish == worker.wish and now.wish_at == worker.wish_at)
+
+
 def clear_wish(worker: SessionWorker, error: str | None) -> None:
     """The wish was granted, or refused with `error`; a newer one stays."""
     with db.transaction():

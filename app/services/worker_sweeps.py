@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import peewee
 
@@ -19,7 +20,8 @@ LIMIT = 200
 """Workers per sweep; the next one goes on."""
 
 
-class SweepResult(TypedDict):
+@dataclass(frozen=True, slots=True)
+class SweepResult:
     """`skipped`: busy, or in use again; `items` tells of each `{sessionId, outcome, detail}`."""
 
     checked: int
@@ -27,6 +29,9 @@ class SweepResult(TypedDict):
     skipped: int
     failed: int
     items: list[dict[str, Any]]
+
+    def as_wire(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def apply(candidates: Sequence[str], act: Callable[[str], object]) -> SweepResult:

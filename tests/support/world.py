@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app import db
+from app.adapters.redis_command_feed import RedisCommandFeed
 from app.config import Settings
 from app.container import Container, build
 from app.domain.events import Event
@@ -29,6 +30,9 @@ class World:
         self.settings: Settings = container.settings
         identity.bootstrap("pdk_world")
         self.user = User.get()
+        self._drivers: dict[str, RunDriver] = {}
+        self.feed = RedisCommandFeed(self.settings.redis, self._wake)
+        self.feed.start()
 
     def create(self, prompt: str, session: str | None = None, **more: Any) -> AgentRun:
         provider = more.pop("provider", "scripted")
@@ -40,7 +44,12 @@ class World:
 
     def driver(self, claim: runs.Claim, seconds: float | None = None) -> RunDriver:
         lease = Lease(claim.run.id, claim.run.epoch, "world", seconds or self.settings.lease_duration)
-        return RunDriver(claim, lease, self.container.driver_parts)
+        self._drivers[claim.run.id] = driver = RunDriver(claim, lease, self.container.driver_parts)
+        return driver
+
+    def _wake(self, run_id: str) -> None:
+        if run_id in self._drivers:
+            self._drivers[run_id].wake()
 
     def drive(self) -> AgentRun:
         """Claim the best run and drive it until its driver lets go."""
@@ -103,9 +112,11 @@ def open_world(var: Path, database_url: str, redis_url: str, **settings: Any) ->
     """Build the back end in `var` and take everything down again at the end."""
     values = {"var": var, "database_url": database_url, "redis_url": redis_url, "_env_file": None, **settings}
     container = build(Settings(**values))
+    world = World(container)
     try:
-        yield World(container)
+        yield world
     finally:
+        world.feed.stop()
         container.driver_parts.stopping.set()
         for name in container.sandboxes.list_running():
             container.sandboxes.stop(name)
