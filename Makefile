@@ -31,7 +31,7 @@ check: runtime dev ## lint, format, types, imports, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing 2>&1 || exit 1
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python .ci/sizes.py $(CODE)
 
 bench: runtime agents dev ## run the benchmarks beside their peers
