@@ -103,6 +103,9 @@ class ClaudeCodeProvider:
             return Readiness(True, None, failure)
         return Readiness(True, version, _missing(settings))
 
+    def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
+        return wanted or settings.get("ANTHROPIC_MODEL") or None
+
     def mounts(self) -> Mapping[str, str]:
         binary = self._find_binary()
         return {FOLDER: str(binary.parent)} if binary else {}

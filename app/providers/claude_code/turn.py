@@ -39,6 +39,7 @@ class ClaudeCodeTurn:
         self._stopped = False
         self._spoke = False
         self._usage_asked = 0
+        self._begun = False
         self._lines: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "system": self._on_system,
             "stream_event": self._on_stream_event,
@@ -47,6 +48,7 @@ class ClaudeCodeTurn:
             "control_request": self._on_request,
             "control_response": self._on_response,
             "control_cancel_request": self._on_cancel,
+            "command_lifecycle": self._on_lifecycle,
             "result": self._on_result,
         }
 
@@ -76,9 +78,12 @@ class ClaudeCodeTurn:
         self._ask_usage()
         resume = self._launch.resume
         if resume is not None and resume.has_prompt:
-            self._send("prompt", wire.user_message(CONTINUE_MESSAGE, continue_uuid(self._launch)))
+            self._continue()
         else:
             self._send("prompt", wire.user_message(self._launch.prompt, prompt_uuid(self._launch.run_id)))
+
+    def _continue(self) -> None:
+        self._send("continue", wire.user_message(CONTINUE_MESSAGE, continue_uuid(self._launch)))
 
     def _on_control(self, control: Mapping[str, Any]) -> None:
         match control.get("type"):
@@ -134,6 +139,16 @@ class ClaudeCodeTurn:
                 )
             case "compact_boundary":
                 self._outbox.warn_once("context_compacted", "The conversation was long; the agent summarised it.")
+
+    def _on_lifecycle(self, line: Mapping[str, Any]) -> None:
+        """A prompt whose uuid the conversation holds already is dropped, and no result would ever come: it is completed
+        without having been started."""
+        if line.get("command_uuid") != prompt_uuid(self._launch.run_id):
+            return
+        if line.get("state") == "started":
+            self._begun = True
+        elif line.get("state") == "completed" and not self._begun and not self._stopped:
+            self._continue()
 
     def _on_stream_event(self, line: Mapping[str, Any]) -> None:
         if line.get("parent_tool_use_id"):

@@ -169,7 +169,13 @@ class _Attempt:
                 self._step(self.played.records[len(self.played.steps)])
             if self.played.records[-1].kind == "exit":
                 break
-            kind, line = arrived.get(timeout=max(0.1, deadline - time.monotonic()))
+            try:
+                kind, line = arrived.get(timeout=max(0.1, deadline - time.monotonic()))
+            except queue.Empty:
+                tail = b"\n".join(
+                    record.kind.encode() + b" " + record.data[:300] for record in self.played.records[-15:]
+                )
+                raise AssertionError(f"the agent hangs; the end of its journal:\n{tail.decode()}") from None
             if line is not None:
                 self._append(kind, line)
                 continue

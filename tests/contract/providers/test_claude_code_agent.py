@@ -17,6 +17,7 @@ from app.providers.claude_code.identity import prompt_uuid
 from tests.contract.providers.pipes import Person, PipeDriver, Played, always, answer, ask_all
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real_agent
 
@@ -225,7 +226,7 @@ def test_the_next_run_remembers_the_first(driver: PipeDriver, launch: Launcher) 
 
 
 def test_the_transcript_is_whole_when_the_turn_has_ended(driver: PipeDriver, launch: Launcher) -> None:
-    conversation = driver.play(launch("turn 0")).conversation_id
+    conversation = driver.play(launch("turn 0", run_id="run_0")).conversation_id
     for turn in range(1, 5):
         assert conversation
         played = driver.play(launch("[[recall]]", run_id=f"run_{turn}", resume=ResumePoint(conversation)))
@@ -241,8 +242,8 @@ def test_an_attempt_that_died_goes_on_without_the_prompt_again(
 
     def die(name: str, data: Mapping[str, Any]) -> None:
         if name == "human_loop.requested" and data["toolCall"]["name"] == "Bash":
-            transcripts = list(driver.home.glob(".claude/projects/*/*.jsonl"))
-            assert transcripts
+            (transcript,) = driver.home.glob(".claude/projects/*/*.jsonl")
+            eventually(lambda: "File created successfully" in transcript.read_text(), what="the transcript is flushed")
             assert driver.process
             driver.process.kill()
 
@@ -257,6 +258,16 @@ def test_an_attempt_that_died_goes_on_without_the_prompt_again(
     sent = [line["message"]["content"] for line in second.lines("in") if line["type"] == "user"]
     assert sent == [CONTINUE_MESSAGE]
     assert [data["name"] for data in second.of("tool.call")] == ["Bash"]
+
+
+def test_a_prompt_that_the_conversation_has_already_is_continued_not_repeated(
+    driver: PipeDriver, launch: Launcher, model: ModelServer
+) -> None:
+    first = driver.play(launch("[[text:done already]]"))
+    assert first.conversation_id
+    second = driver.play(launch("[[text:done already]]", attempt=2, resume=ResumePoint(first.conversation_id)))
+    assert second.outcome.status is RunStatus.SUCCEEDED
+    assert json.dumps(model.calls[-1].body["messages"]).count("[[text:done already]]") == 1
 
 
 def test_the_probe_finds_the_prompt_of_a_run(driver: PipeDriver, launch: Launcher) -> None:
