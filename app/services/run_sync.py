@@ -48,7 +48,7 @@ class RunSync:
         if self._due_at is None or time.monotonic() < self._due_at or busy:
             return
         self._due_at = None
-        self._thread = threading.Thread(target=self._sync, args=("message.stop", False), name="sync", daemon=True)
+        self._thread = threading.Thread(target=self._sync_beside, name="sync", daemon=True)
         self._thread.start()
 
     def finish(self, attempt: int) -> None:
@@ -56,7 +56,7 @@ class RunSync:
         self._due_at = None
         if self._thread is not None:
             self._thread.join()
-        self._sync("run.finished", True)
+        self._sync("run.finished", ended=True)
         self.report(attempt)
 
     def report(self, attempt: int) -> None:
@@ -79,16 +79,17 @@ class RunSync:
             self._error = None
             self._log.append([now_draft(EventType.WORKSPACE_SYNC_FAILED, data, attempt)])
 
-    def _sync(self, reason: str, ended: bool) -> None:
+    def _sync_beside(self) -> None:
+        with db.connection():
+            self._sync("message.stop", ended=False)
+        self._wake()
+
+    def _sync(self, reason: str, *, ended: bool) -> None:
         try:
             self._workers.sync(self._run.session_id, reason, run_id=self._run.id, ended=ended)
         except (AppError, ExecutorError, OSError) as error:
             logger.warning("sync failed", reason=reason, error=str(error))
             self._error = str(error)
-        finally:
-            if not ended:
-                with db.connection():
-                    self._wake()
 
 
 def _events(run_id: str, kind: str) -> list[RunEvent]:

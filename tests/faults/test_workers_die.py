@@ -1,0 +1,118 @@
+"""Worker processes killed, stopped and continued at random moments: the agent goes on, the log has no gap (P1, R1, R2)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.journal import agent_id
+from app.domain.run_state import TERMINAL
+from app.models import AgentRun, RunEvent
+from app.services.log_check import check_run
+from tests.support.fleet import open_fleet
+from tests.support.waiting import eventually
+from tests.support.world import World, open_world
+
+LONG = bool(os.environ.get("PADDOCK_FAULTS_LONG"))
+"""`make faults` sets it; `make test` runs a slice."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[World]:
+    with open_world(tmp_path / "var", database_url, redis_url, lease_seconds=2.0, max_attempts=1000) as world:
+        yield world
+
+
+def all_ended(ids: list[str]) -> bool:
+    open_runs = AgentRun.select().where(AgentRun.id.in_(ids), AgentRun.finished_at.is_null())
+    return not open_runs.exists()
+
+
+def starts_of(world: World, run: AgentRun) -> int:
+    """Count the agent processes that were started for a run: one journal with one `spawn` record each."""
+    executor = world.container.sandboxes.connect(run.session_id)
+    assert executor is not None
+    count = 0
+    for attempt in range(1, run.attempt + 1):
+        records = list(executor.follow(agent_id(run.id, attempt), 0))
+        count += sum(record.kind == "spawn" for record in records)
+    return count
+
+
+def assert_ended_well(world: World, ids: list[str]) -> None:
+    for run_id in ids:
+        run = world.run(run_id)
+        assert (run.status, run.attempt) == ("succeeded", 1), (
+            run_id,
+            run.status,
+            run.failure_code,
+            run.failure_message,
+        )
+        assert starts_of(world, run) == 1
+        assert check_run(run_id, world.container.stream) == []
+        kinds = world.types(run_id)
+        for kind in ("run.started", "run.finished", "run.closed"):
+            assert kinds.count(kind) == 1, (run_id, kind)
+
+
+@pytest.mark.timeout(900)
+def test_a_killed_worker_costs_nothing(world: World) -> None:
+    kills = 50 if LONG else 8
+    with open_fleet(world, 2) as fleet, world.answering():
+        runs = [world.create("/steps 12").id for _ in range(4)]
+        killed = 0
+        while killed < kills:
+            if all_ended(runs):
+                runs.append(world.create("/steps 12").id)
+            threading.Event().wait(random.uniform(0.05, 1.2))  # the random moment of the kill
+            fleet.kill_one()
+            killed += 1
+        eventually(lambda: all_ended(runs), 120, what="all runs end")
+        assert_ended_well(world, runs)
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing_more(world: World) -> None:
+    for _ in range(20 if LONG else 2):
+        stop_and_continue_a_worker(world)
+
+
+def stop_and_continue_a_worker(world: World) -> None:
+    with open_fleet(world, 1) as fleet:
+        run = world.create("/slow 300 20")
+        eventually(lambda: RunEvent.select().where(RunEvent.run_id == run.id).count() > 8, what="the run streams")
+        fleet.workers[0].send_signal(signal.SIGSTOP)
+        with open_fleet(world, 1):
+            eventually(lambda: world.run(run.id).epoch >= 2, what="the lease is taken")
+            fleet.workers[0].send_signal(signal.SIGCONT)
+            eventually(lambda: world.run(run.id).status in TERMINAL, 60, what="the run ends")
+            eventually(lambda: "lease lost" in fleet.log(), what="the stopped worker knows that it has lost")
+        assert_ended_well(world, [run.id])
+
+
+@pytest.mark.timeout(1800)
+def test_many_runs_over_many_sessions_keep_their_order(world: World) -> None:
+    sessions, each = (50, 20) if LONG else (10, 6)
+    ids: list[str] = []
+    with open_fleet(world, 4) as fleet:
+        heads = [world.create("hello") for _ in range(sessions)]
+        ids += [run.id for run in heads]
+        for head in heads:
+            ids += [world.create("hello", head.session_id).id for _ in range(each - 1)]
+        eventually(lambda: all_ended(ids), 1500, what="all runs end")
+        assert "database is locked" not in fleet.log()
+    rows = list(AgentRun.select().where(AgentRun.id.in_(ids)))
+    assert {run.status for run in rows} == {"succeeded"}
+    for head in heads:
+        mine = sorted((run for run in rows if run.session_id == head.session_id), key=lambda run: run.session_seq)
+        for earlier, later in itertools.pairwise(mine):
+            assert earlier.finished_at <= later.claimed_at  # never two at once, never out of order
+    for run_id in random.sample(ids, 20):
+        assert check_run(run_id, world.container.stream) == []

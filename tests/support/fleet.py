@@ -1,0 +1,77 @@
+"""Real worker processes over a world's Redis and SQL, for tests that kill, stop and restart them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.waiting import eventually
+from tests.support.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Fleet:
+    """`workers` processes of `python -m workers runs`, and a scheduler unless told otherwise."""
+
+    def __init__(self, world: World, workers: int, environment: Mapping[str, str]) -> None:
+        self._world, self._environment = world, environment
+        self._log = (world.settings.root / "fleet.log").open("ab")
+        self.workers = [self._spawn("workers", "runs") for _ in range(workers)]
+        self._others = [self._spawn("scheduler")]
+
+    def kill_one(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to a random worker and start another in its place where it dies of it; returns its pid."""
+        index = random.randrange(len(self.workers))
+        victim = self.workers[index]
+        victim.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            victim.wait()
+            self.workers[index] = self._spawn("workers", "runs")
+        return victim.pid
+
+    def log(self) -> str:
+        return (self._world.settings.root / "fleet.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        for process in (*self.workers, *self._others):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+        self._log.close()
+
+    def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+
+@contextmanager
+def open_fleet(world: World, workers: int = 2, **settings: str) -> Iterator[Fleet]:
+    """Start worker processes with the world's settings; `settings` are further environment variables."""
+    environment = {
+        "PADDOCK_VAR": str(world.settings.root),
+        "DATABASE_URL": world.settings.database,
+        "REDIS_URL": world.settings.redis,
+        "PADDOCK_LEASE_SECONDS": str(world.settings.lease_seconds),
+        "PADDOCK_SWEEP_SECONDS": "0.5",
+        "PADDOCK_MAX_ATTEMPTS": str(world.settings.max_attempts),
+        **settings,
+    }
+    fleet = Fleet(world, workers, environment)
+    try:
+        eventually(lambda: fleet.log().count("worker ready") >= workers, what="the workers are ready")
+        yield fleet
+    finally:
+        fleet.stop()
