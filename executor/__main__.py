@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from executor import http1
 from executor.agents import Agents, kill_leftovers
+from executor.population import Population
 from executor.server import AgentRoutes, Contact, Server
 from executor.settings import Settings
 from executor.spawner import Spawner, harden
@@ -21,19 +22,18 @@ def main() -> None:
     settings = Settings.from_line(sys.stdin.buffer.readline())
     _close_stdin()
     boot_id = os.urandom(8).hex()
-    if not settings.own_pids:
-        guard(boot_id)
+    warden = None if settings.own_pids else guard(boot_id)
     harden()
     kill_leftovers(settings)
     contact = Contact()
     spawner = Spawner(settings, boot_id)
-    workspace = Workspace(settings, spawner)
+    workspace = Workspace(settings, spawner, Population(settings, warden))
     agents = Agents(settings, spawner, workspace.write_home)
     agents.close_lost()
     server = Server(settings, boot_id, contact)
     server.describe(lambda: {"agents": agents.running(), "isolated": spawner.isolates, "ownPids": settings.own_pids})
     AgentRoutes(agents, contact).add_to(server)
-    workspace.add_to(server, agents)
+    workspace.add_to(server)
     socket = http1.listen(settings.listen)
     threading.Thread(target=http1.serve, args=(socket, server.handle), name="accept", daemon=True).start()
     threading.Thread(target=Watch(settings, agents, contact).run, name="watch", daemon=True).start()

@@ -54,12 +54,12 @@ class Tree:
             walk.close()
 
     @contextmanager
-    def parent(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+    def parent(self, path: str, *, create: bool = False, follow: bool = True) -> Iterator[tuple[int, str]]:
         """Open the folder that holds `path`; yields it and the last name, which is not looked at."""
         parts = self.parts(path)
         if not parts:
             raise Refused(422, "path_invalid", "this is the root itself")
-        with self.folder(parts[:-1], create=create) as folder:
+        with self.folder(parts[:-1], create=create, follow=follow) as folder:
             yield folder, parts[-1]
 
     def open_file(self, path: str) -> int:
@@ -185,12 +185,31 @@ def empty(folder: int, name: str) -> None:
 
 def open_folder(folder: int, name: str) -> int:
     """Open a folder to change it, making it writable for its owner where it is not; never through a symlink."""
-    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    if mode & 0o700 != 0o700:
+        set_mode(folder, name, mode | 0o700)
+    return os.open(name, _FOLDER, dir_fd=folder)
+
+
+@contextmanager
+def readable_folder(folder: int, name: str) -> Iterator[int]:
+    """Open a folder to look into it; one that its owner may not enter is opened up, and closed again afterwards."""
+    mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    locked = mode & 0o500 != 0o500 and os.geteuid() != 0
+    descriptor = open_folder(folder, name) if locked else os.open(name, _FOLDER, dir_fd=folder)
     try:
-        mode = stat.S_IMODE(os.fstat(handle).st_mode)
-        if mode & 0o700 != 0o700:
-            os.chmod(f"/proc/self/fd/{handle}", mode | 0o700)
-        return os.open(name, _FOLDER, dir_fd=folder)
+        yield descriptor
+    finally:
+        if locked:
+            os.fchmod(descriptor, mode)
+        os.close(descriptor)
+
+
+def set_mode(folder: int, name: str, mode: int) -> None:
+    """Set the permissions of a file or folder, never through a symlink."""
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", mode)
     finally:
         os.close(handle)
 

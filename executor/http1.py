@@ -26,7 +26,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 class _Body(io.RawIOBase):
     """The body of a request as a raw stream, whether it came with a length or in chunks."""
 
-    def __init__(self, source: io.BufferedReader, length: int | None) -> None:
+    def __init__(self, source: io.BufferedReader[Any], length: int | None) -> None:
         self._source = source
         self._chunked = length is None
         self._left = length or 0
@@ -152,7 +152,7 @@ def _converse(connection: socket.socket, handler: Handler) -> None:
             pass
 
 
-def _exchange(connection: socket.socket, source: io.BufferedReader, handler: Handler) -> bool:
+def _exchange(connection: socket.socket, source: io.BufferedReader[Any], handler: Handler) -> bool:
     """Serve one request; False when the connection is to be closed."""
     head = _read_head(source)
     if head is None:
@@ -168,7 +168,7 @@ def _exchange(connection: socket.socket, source: io.BufferedReader, handler: Han
     return keep and raw.skip_rest() and headers.get("connection", "").lower() != "close"
 
 
-def _read_head(source: io.BufferedReader) -> tuple[str, str, dict[str, str]] | None:
+def _read_head(source: io.BufferedReader[Any]) -> tuple[str, str, dict[str, str]] | None:
     line = source.readline(_HEAD_LIMIT)
     if not line.strip():
         return None

@@ -12,16 +12,16 @@ from executor.server import Contact
 from executor.settings import Settings
 
 
-def guard(boot_id: str) -> None:
+def guard(boot_id: str) -> int:
     """Fork a process that waits for this one's death and then kills all that it started, however that got away.
 
     For sandboxes without a PID namespace of their own, where `kill -9` of the executor would leave its agents' children. To be
-    called before the first thread.
+    called before the first thread. Returns its pid.
     """
     reading, _writing = os.pipe()  # the writing end stays open, here only, for as long as this process lives
-    if os.fork() != 0:
+    if (pid := os.fork()) != 0:
         os.close(reading)
-        return
+        return pid
     os.close(_writing)
     while os.read(reading, 1):
         pass

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from app.adapters.httpx_agents import HttpxAgents
 from app.adapters.httpx_transport import Call, ExecutorAddress, ExecutorClientSettings, Transport
+from app.adapters.httpx_workspace import HttpxWorkspace
 from app.ports import ExecutorError
 
 
-class HttpxExecutor(HttpxAgents):
+class HttpxExecutor(HttpxAgents, HttpxWorkspace):
     """Implements `ports.Executor`. Safe for many threads; cheap per call."""
 
     def __init__(self, address: ExecutorAddress, settings: ExecutorClientSettings | None = None) -> None:
         transport = Transport(address, settings or ExecutorClientSettings())
         HttpxAgents.__init__(self, transport)
+        HttpxWorkspace.__init__(self, transport)
 
     def answers(self) -> bool:
         """True where the executor serves now; asks once."""

@@ -57,6 +57,7 @@ class Call:
     epoch: int | None = None
     run_id: str | None = None
     timeout: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
 
 
@@ -141,7 +142,7 @@ class Transport:
             call.path,
             params=dict(call.params),
             content=None if call.content is None else call.content(),
-            headers=labels,
+            headers={**labels, **call.headers},
             timeout=httpx.Timeout(timeout, read=call.timeout or timeout),
         )
 

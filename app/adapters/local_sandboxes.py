@@ -105,6 +105,10 @@ class LocalSandboxes:
             finally:
                 os.close(folder)
 
+    def exists(self, name: str) -> bool:
+        """True where the sandbox's files are on this machine, running or not."""
+        return (self._sandbox(name) / "workspace").is_dir()
+
     def list_running(self) -> list[str]:
         names = sorted(path.parent.name for path in self._folder.glob("*/sandbox.json"))
         return [name for name in names if (found := self._read(name)) is not None and found.is_alive()]
