@@ -190,7 +190,9 @@ class WorkspaceHost(Protocol):
 
     def write_file(self, path: str, data: bytes) -> None: ...
 
-    def diff(self) -> Mapping[str, Any]: ...
+    def diff(self, baseline: str | None = None) -> Mapping[str, Any]:
+        """Return `{baseline, patch, truncated, files: [{path, status, additions, deletions}]}` since the seed; `baseline` names its
+        commit for a sandbox that was restored and does not know it."""
 
     def execute(self, command: str, *, cwd: str, timeout_ms: int) -> CommandResult: ...
 

@@ -104,6 +104,7 @@ CREATE TABLE session_workers (
     last_sync_error  TEXT,
     last_sync_at     DOUBLE PRECISION,
     snapshot_id      TEXT,
+    baseline         TEXT,                        -- the commit that the workspace was seeded with, which diffs start from
     receipt          TEXT,                        -- JSON {generation, startedAt, snapshotId}: the proof of a save after the last write
     wish             TEXT CHECK (wish IN ('activate', 'stop', 'sync', 'remove')),
     wish_at          DOUBLE PRECISION,

@@ -50,6 +50,7 @@ class SessionWorker(Table):
     last_sync_error = peewee.TextField(null=True)
     last_sync_at = peewee.DoubleField(null=True)
     snapshot_id = peewee.TextField(null=True)
+    baseline = peewee.TextField(null=True)
     receipt = JsonField(null=True)
     wish = peewee.TextField(null=True)
     wish_at = peewee.DoubleField(null=True)

@@ -23,11 +23,13 @@ class Seeding:
     def __init__(self, store: ObjectStore, repo_hosts: str) -> None:
         self._store, self._repo_hosts = store, repo_hosts
 
-    def seed(self, host: WorkspaceHost, session: ChatSession) -> bool:
-        """Fill the empty workspace with the session's repository; False where it has none. Raises Invalid `repo_unavailable` where
+    def seed(self, host: WorkspaceHost, session: ChatSession) -> str | None:
+        """Fill the empty workspace with the session's repository and return its commit; None where it has none.
+
+        Raises Invalid `repo_unavailable` where
         the repository cannot be cloned, `repo_address_refused`, `bundle_missing`; Unavailable (store); ExecutorError."""
         if session.bundle_id is None and session.repo_url is None:
-            return False
+            return None
         try:
             facts = self._from_bundle(host, session) if session.bundle_id else self._from_address(host, session)
         except ExecutorError as error:
@@ -35,7 +37,7 @@ class Seeding:
                 raise _unavailable(session, error.message) from error
             raise
         logger.info("workspace seeded", session_id=session.id, **{f"git_{name}": fact for name, fact in facts.items()})
-        return True
+        return facts["head"]
 
     def _from_bundle(self, host: WorkspaceHost, session: ChatSession) -> dict[str, str]:
         bundle = Bundle.get_or_none(Bundle.id == session.bundle_id, Bundle.tenant_id == session.tenant_id)

@@ -17,9 +17,9 @@ MOST_LINES = 20_000
 Read = Callable[[Entry], bytes]
 
 
-def diff(baseline: str, old: Manifest, new: Manifest, read_old: Read, read_new: Read) -> dict[str, Any]:
-    """Return `{baseline, patch, truncated, files: [{path, status, additions, deletions}]}`; `status` is added, modified or deleted.
-    What lies below `.git` is git's own and left out."""
+def diff(old: Manifest, new: Manifest, read_old: Read, read_new: Read) -> dict[str, Any]:
+    """Return `{patch, truncated, files: [{path, status, additions, deletions}]}`; `status` is added, modified or deleted, the numbers
+    are None for a file that is not text. What lies below `.git` is git's own and left out."""
     files: list[dict[str, Any]] = []
     patch, length, truncated = [], 0, False
     for path, before, after in _changed(old, new):
@@ -35,7 +35,7 @@ def diff(baseline: str, old: Manifest, new: Manifest, read_old: Read, read_new: 
         if not truncated:
             patch.append(text)
             length += len(text)
-    return {"baseline": baseline, "patch": "".join(patch), "truncated": truncated, "files": files}
+    return {"patch": "".join(patch), "truncated": truncated, "files": files}
 
 
 def _changed(old: Manifest, new: Manifest) -> Iterator[tuple[str, Entry | None, Entry | None]]:
@@ -68,7 +68,7 @@ def _content(entry: Entry | None, read: Read) -> list[str] | None:
 
 def _file_patch(
     path: str, before: list[str] | None, after: list[str] | None, old: Entry | None, new: Entry | None
-) -> tuple[str, int, int]:
+) -> tuple[str, int | None, int | None]:
     head = [f"diff --git a/{path} b/{path}\n"]
     if old is None and new is not None:
         head.append(f"new file mode {_git_mode(new)}\n")
@@ -78,7 +78,7 @@ def _file_patch(
         head.append(f"old mode {_git_mode(old)}\nnew mode {_git_mode(new)}\n")
     names = ("/dev/null" if old is None else f"a/{path}", "/dev/null" if new is None else f"b/{path}")
     if before is None or after is None:
-        return "".join([*head, f"Binary files {names[0]} and {names[1]} differ\n"]), 0, 0
+        return "".join([*head, f"Binary files {names[0]} and {names[1]} differ\n"]), None, None
     body = list(difflib.unified_diff(before, after, *names))
     additions = sum(line.startswith("+") for line in body[2:])
     deletions = sum(line.startswith("-") for line in body[2:])

@@ -177,7 +177,7 @@ class _Save:
 
     def run(self) -> Saved:
         scan = self._collect()
-        manifest = replace(scan, trees=self._whole(scan), fuzzy=not self._order.frozen)
+        manifest = replace(scan, trees=self._whole(scan), fuzzy=not self._order.frozen or scan.fuzzy)
         changed = manifest.changes_since(self._before)
         if self._parent is not None and self._needs_no_row(changed):
             return self._saved(self._parent.id, 0, manifest)

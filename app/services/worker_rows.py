@@ -193,6 +193,13 @@ def require_no_active_run(session_id: str) -> None:
         )
 
 
+def note_baseline(worker: SessionWorker, commit: str) -> None:
+    """Remember what the workspace was seeded with."""
+    with db.transaction():
+        if not SessionWorker.update(baseline=commit).where(_held_by(worker)).execute():
+            raise LeaseLost(f"session worker {worker.session_id}: the operation's lease is over")
+
+
 # --- saving ------------------------------------------------------------------------------------------------------------
 
 

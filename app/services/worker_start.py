@@ -85,7 +85,7 @@ class WorkerStart:
         self._phase("starting")
         self._worker = worker_rows.begin_start(before)
         executor = self._launch()
-        restored = self._bring_files(executor, WorkerStatus(before.status), had_files=had_files)
+        executor, restored = self._bring_files(executor, WorkerStatus(before.status), had_files=had_files)
         self._lease.require()
         self._worker = worker_rows.mark_running(self._worker)
         return Ready(executor, self._worker, restored, self._worker.snapshot_id)
@@ -97,28 +97,31 @@ class WorkerStart:
         self._lease.require()
         return self._parts.sandboxes.start(spec)
 
-    def _bring_files(self, executor: Executor, before: WorkerStatus, *, had_files: bool) -> Restored:
+    def _bring_files(self, executor: Executor, before: WorkerStatus, *, had_files: bool) -> tuple[Executor, Restored]:
         """Make the files those of the newest snapshot, or of a session that begins."""
         newest = self._parts.snapshots.newest(self._name)
         saved = self._parts.snapshots.manifest(newest) if newest else NOTHING
-        if had_files and not self._holds(
-            executor, saved, cut_off=before in (WorkerStatus.STARTING, WorkerStatus.ERROR)
-        ):
-            if newest is None:
-                self._effect(lambda: executor.restore(NOTHING, clean=True))
+        cut_off = before in (WorkerStatus.STARTING, WorkerStatus.ERROR)
+        if had_files and not self._holds(executor, saved, cut_off=cut_off):
             had_files = False
+            if newest is None:  # what an executor remembers of a cut-off seed goes with the files
+                self._effect(lambda: self._parts.sandboxes.stop(self._name))
+                self._effect(lambda: self._parts.sandboxes.remove(self._name))
+                executor = self._launch()
         if newest is None:
-            return self._begin_fresh(executor)
+            return executor, self._begin_fresh(executor)
         if not had_files:
             self._phase("restoring")
             self._parts.snapshots.restore(executor, newest, self._lease.require)
-        return "restored"
+        return executor, "restored"
 
     def _begin_fresh(self, executor: Executor) -> Restored:
         session = self._order.session
         if session.bundle_id is not None or session.repo_url is not None:
             self._phase("seeding")
-            self._parts.seeding.seed(executor, session)
+            commit = self._parts.seeding.seed(executor, session)
+            self._lease.require()
+            worker_rows.note_baseline(self._worker, str(commit))
             save(self._parts, executor, self._worker, Order("seed", frozen=True, guard=self._lease.require))
         return "fresh"
 

@@ -75,7 +75,7 @@ class WorkerStop:
         host.halt()
         saved = save(self._parts, host, self._worker, Order("stop", frozen=True, guard=self._lease.require))
         second = host.scan(ROOTS, reason="gate", known=saved.manifest).worth_keeping()
-        if not second.same_stamps(saved.manifest):
+        if saved.fuzzy or not second.same_stamps(saved.manifest):
             worker_rows.sync_failed(self._worker, unstable().message)
             raise unstable()
         self._lease.require()

@@ -16,7 +16,7 @@ from app.domain.paths import workspace_path
 from app.errors import Invalid, NotFound
 from app.models import Snapshot
 from app.ports import Executor, ExecutorError, WorkspaceHost
-from app.services import snapshot_diff
+from app.services import snapshot_diff, worker_rows
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots, is_below, not_a_file
 from app.services.tar_stream import tar_of
@@ -116,7 +116,7 @@ class Workspaces:
             return self._diff_saved(session_id, self._snapshot_of(session_id, against))
 
         def live(executor: Executor) -> dict[str, Any]:
-            return {**executor.diff(), "source": "live"}
+            return {**executor.diff(self._baseline(session_id)), "source": "live"}
 
         def saved(row: Snapshot | None, _: Manifest) -> dict[str, Any]:
             return self._diff_saved(session_id, self._snapshots.first(session_id) if row else None)
@@ -170,16 +170,20 @@ class Workspaces:
     def _diff_saved(self, session_id: str, first: Snapshot | None) -> dict[str, Any]:
         newest = self._snapshots.newest(session_id)
         if newest is None:
-            return {"baseline": "empty", "patch": "", "truncated": False, "files": [], "source": "none"}
+            return {"baseline": None, "patch": "", "truncated": False, "files": [], "source": "none"}
         old = self._snapshots.manifest(first) if first else NOTHING
         answer = snapshot_diff.diff(
-            first.id if first else "empty",
             old,
             self._snapshots.manifest(newest),
             lambda entry: self._snapshots.read(cast(Snapshot, first), entry),
             lambda entry: self._snapshots.read(newest, entry),
         )
-        return {**answer, "source": "snapshot"}
+        baseline = self._baseline(session_id) if first is None or first.reason == "seed" else first.id
+        return {"baseline": baseline, **answer, "source": "snapshot"}
+
+    def _baseline(self, session_id: str) -> str | None:
+        worker = worker_rows.find(session_id)
+        return None if worker is None else cast("str | None", worker.baseline)
 
 
 def _listing(path: str, entries: list[dict[str, Any]], source: Source, snapshot_id: str | None) -> dict[str, Any]:

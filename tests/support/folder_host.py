@@ -53,7 +53,7 @@ class FolderHost:
     def scan(self, roots: Sequence[Root], *, reason: str, known: Manifest | None = None) -> Manifest:
         self._called(f"scan:{reason}")
         at = time.time()
-        return Manifest({root: tuple(self._entries(root, known)) for root in roots}, at)
+        return Manifest({root: tuple(self._entries(root, known)) for root in roots}, at, fuzzy=False)
 
     def content(self, manifest: Manifest, wanted: Iterable[str]) -> Iterator[tuple[str, BinaryIO, int]]:
         self._called("content")
@@ -149,9 +149,9 @@ class FolderHost:
     def write_file(self, path: str, data: bytes) -> None:
         (self.root("workspace") / workspace_path(path)).write_bytes(data)
 
-    def diff(self) -> Mapping[str, Any]:
+    def diff(self, baseline: str | None = None) -> Mapping[str, Any]:
         self._called("diff")
-        return {"baseline": "live", "patch": "", "truncated": False, "files": []}
+        return {"baseline": baseline, "patch": "", "truncated": False, "files": []}
 
     def execute(self, command: str, *, cwd: str, timeout_ms: int) -> CommandResult:
         raise NotImplementedError
