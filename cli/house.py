@@ -38,8 +38,16 @@ class House:
         return self.var / "owner-token"
 
     def make(self) -> None:
+        """Make the folders; CommandFailed where this user may not."""
         for folder in (self.var, self.run, self.logs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise CommandFailed(
+                    f"{folder} cannot be made.",
+                    detail=str(error),
+                    remedy="Choose another folder: PADDOCK_VAR=/path make up",
+                ) from error
 
 
 def enter() -> House:

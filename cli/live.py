@@ -98,7 +98,7 @@ class Following:
 
     def _on_request(self, request: Json) -> None:
         """Ask only what is still open: a replayed log holds requests that were answered long ago."""
-        pending = self.client.pages("/api/human-loop/pending", 500)
+        pending = self.client.pages("/api/human-loop/pending", 500, runId=self.run_id)
         if not any(item["requestId"] == request["requestId"] for item in pending):
             return
         if self.asks and self._terminal.is_there:
