@@ -13,6 +13,8 @@ from app.errors import Unavailable
 
 ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
+_NOT_NOW = ("OOM ", "MISCONF ", "READONLY ", "LOADING ", "MASTERDOWN ", "NOREPLICAS ", "BUSY ")
+"""What Redis says when it is full, cannot write its file, or is not the one to write to; a script wraps it in its own words."""
 
 
 def connect(url: str, *, max_connections: int = 256) -> redis.Redis:
@@ -31,7 +33,13 @@ def answering() -> Iterator[None]:
     """Raise Unavailable where Redis is away, still loading, a replica, or full."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
-        raise Unavailable(
-            "redis_unavailable", f"Redis does not answer: {error}", remedy="Look at `make status`."
-        ) from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise _unavailable(error) from error
+    except redis.ResponseError as error:
+        if any(word in str(error) for word in _NOT_NOW):
+            raise _unavailable(error) from error
+        raise
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable("redis_unavailable", f"Redis does not answer: {error}", remedy="Look at `make status`.")
