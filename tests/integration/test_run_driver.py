@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from app import db
 from app.domain.journal import agent_id
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
+from app.ports import ExecutorError
 from app.services import human_loop, runs
 from app.services.run_creation import add_command
 from tests.support.waiting import eventually
@@ -185,16 +187,15 @@ def test_an_executor_that_dies_each_time_makes_the_run_poison(world: World) -> N
         executor = world.container.sandboxes.connect(run.session_id)
         if executor is None or world.run(run.id).status != RunStatus.RUNNING:
             return
-        for path in (world.settings.root / "sandboxes").glob("*/sandbox.json"):
-            import json
-
-            pid = json.loads(path.read_text())["executor_pid"]
-            if pid not in killed and executor.find_agent(agent_id(run.id, world.run(run.id).attempt)) is not None:
-                killed.add(pid)
-                os.kill(pid, signal.SIGKILL)
+        agent = executor.find_agent(agent_id(run.id, world.run(run.id).attempt))
+        if agent is not None and agent.running:
+            path = world.settings.root / "sandboxes" / run.session_id / "sandbox.json"
+            pid = json.loads(path.read_text(encoding="utf-8"))["executor_pid"]
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
 
     with driven(world):
-        eventually(lambda: kill_executor() or world.run(run.id).finished_at, 60)
+        eventually(lambda: kill_executor() or world.run(run.id).finished_at, 60, ignore=(ExecutorError,))
     run = world.run(run.id)
     assert (run.status, run.failure_code, len(killed)) == ("failed", "poison", 3)
 
