@@ -42,17 +42,17 @@ class Usage:
             self._tell(total)
 
     def on_result(self, result: Mapping[str, Any]) -> None:
-        """Take the end of the turn; always emits, also zeros."""
+        """Take the end of the turn; what it says was told at least once then, also zeros."""
         total = _total(result.get("modelUsage") or {}, result.get("total_cost_usd"))
         if all(total[name] >= (self._base or {}).get(name, 0) for name in total):
-            self._tell(total, always=True)
+            self._tell(total, last=True)
         else:  # a result that does not count from the conversation's start
             self._emit(total)
 
-    def _tell(self, total: Mapping[str, float], *, always: bool = False) -> None:
+    def _tell(self, total: Mapping[str, float], *, last: bool = False) -> None:
         base = self._base or {}
         used = {name: total[name] - base.get(name, 0) for name in total}
-        if always or (used != self._told and any(used.values())):
+        if used != self._told and (last or any(used.values())):
             self._emit(used)
 
     def _emit(self, used: dict[str, float]) -> None:

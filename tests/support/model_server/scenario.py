@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MARKER = re.compile(r"\[\[(\w+)(?::(.*?))?\]\]", re.DOTALL)
+CUT_OFF = ("[Tool call interrupted", "Tool permission request failed")
+"""How results begin of calls whose agent died; they are made again."""
 REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 
 
@@ -206,7 +208,7 @@ def _done(history: list[Turn], key: str, index: int, n: int) -> bool:
     """True where this call has a result; one cut off by a crash or a stop is made again."""
     start = f"toolu_{key}_{index}_{n}_"
     results = [text for turn in history for id_, text in turn.results.items() if id_.startswith(start)]
-    return any("interrupted" not in text for text in results)
+    return any(not text.startswith(CUT_OFF) for text in results)
 
 
 def _new_id(history: list[Turn], key: str, index: int, n: int) -> str:
