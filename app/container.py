@@ -68,7 +68,10 @@ class Container:
 
     @cached_property
     def providers(self) -> Registry:
-        made: Registry = self._part("providers", lambda: build_registry(self.settings.provider_mode))
+        settings = self.settings
+        made: Registry = self._part(
+            "providers", lambda: build_registry(settings.provider_mode, settings.claude_code_path)
+        )
         return made
 
     @cached_property

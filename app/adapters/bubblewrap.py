@@ -29,7 +29,7 @@ _GROUPS = "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"
 
 
 def sandbox_mode(bubblewrap: str = "auto") -> SandboxMode:
-    """Return what local sandboxes are here; `bubblewrap` is the setting PADDOCK_SANDBOX_BUBBLEWRAP (`auto` or `off`)."""
+    """Return what local sandboxes are here; `bubblewrap` is the setting PADDOCK_BUBBLEWRAP (`auto` or `off`)."""
     return "bubblewrap" if bubblewrap != "off" and bubblewrap_usable() else "plain"
 
 

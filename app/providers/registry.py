@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from app.errors import Invalid
 from app.ports import Provider
@@ -30,9 +31,11 @@ class Registry:
         return list(self._providers.values())
 
 
-def build_registry(mode: str) -> Registry:
-    """Return the providers; mode `scripted` puts the scripted agent behind every kind (`PADDOCK_PROVIDER_MODE`)."""
-    real: list[Provider] = [ClaudeCodeProvider(), ScriptedProvider()]
+def build_registry(mode: str, claude_code_path: str = "") -> Registry:
+    """Return the providers; mode `scripted` puts the scripted agent behind every kind (`PADDOCK_PROVIDER_MODE`).
+    `claude_code_path` names another binary than the installed one."""
+    claude_code = ClaudeCodeProvider(Path(claude_code_path).expanduser().resolve() if claude_code_path else None)
+    real: list[Provider] = [claude_code, ScriptedProvider()]
     if mode == "scripted":
         return Registry(ScriptedProvider(provider.kind) for provider in real)
     return Registry(real)
