@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from app.domain.failure import FailureCode
 from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, Launch, ResumePoint
 from app.providers.scripted import ScriptedProvider
-from tests.contract.providers.pipes import PipeDriver, Played, always, answer, ask_all
+from tests.contract.providers.pipes import REPOSITORY, PipeDriver, Played, always, answer, ask_all
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -197,3 +199,42 @@ def test_stepping_the_journal_again_gives_the_same(driver: PipeDriver) -> None:
     )
     turn = ScriptedProvider().begin(launch("hello\n/write a.txt x\n/ask Q | A\n/todo a"))
     assert [turn.step(record) for record in played.records] == played.steps
+
+
+def test_a_stop_before_the_turn_has_begun_holds(driver: PipeDriver) -> None:
+    stop = {"type": "stop", "by": None, "reason": ""}
+    played = driver.play(launch("/say one\n/sleep 600"), first_control=stop)
+    assert played.outcome.status is RunStatus.CANCELED
+
+
+def test_a_directive_that_makes_no_sense_fails_the_turn_with_its_reason(driver: PipeDriver) -> None:
+    outcome = driver.play(launch("/deltas many")).outcome
+    assert outcome.failure
+    assert outcome.failure.code is FailureCode.AGENT_ERROR
+    assert "many" in outcome.failure.message
+
+
+def test_a_running_command_ends_with_its_agent(driver: PipeDriver) -> None:
+    """SIGTERM of the agent takes its command with it."""
+
+    def person(type_: str, data: object) -> None:
+        if type_ == "tool.output":
+            assert driver.process
+            driver.process.terminate()
+
+    played = driver.play(launch("/run echo $$; exec sleep 600"), person=person)
+    assert played.outcome.failure
+    pid = int(played.of("tool.output")[0]["text"])
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), what="the command is gone")
+
+
+def test_a_path_below_workspace_is_relative_to_the_working_directory(driver: PipeDriver) -> None:
+    driver.play(launch("/write /workspace/a.txt one\n/write b.txt two"))
+    assert [(driver.workspace / name).read_text() for name in ("a.txt", "b.txt")] == ["one\n", "two\n"]
+
+
+def test_every_directive_is_documented(driver: PipeDriver) -> None:
+    code = (REPOSITORY / "executor/scripted_agent.py").read_text()
+    names = set(re.findall(r"def do_(\w+)", code)) - {"echo", "ask_many"}
+    documented = set(re.findall(r"`/(\w+)(?=[ +`])", (REPOSITORY / "docs/scripted-provider.md").read_text()))
+    assert names | {"steps"} == documented
