@@ -183,7 +183,7 @@ class Workspaces:
 
     def _baseline(self, session_id: str) -> str | None:
         worker = worker_rows.find(session_id)
-        return None if worker is None else cast("str | None", worker.baseline)
+        return None if worker is None else worker.baseline
 
 
 def _listing(path: str, entries: list[dict[str, Any]], source: Source, snapshot_id: str | None) -> dict[str, Any]:
