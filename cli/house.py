@@ -37,6 +37,11 @@ class House:
         """The owner's API token, written at first start for this machine's user alone."""
         return self.var / "owner-token"
 
+    @property
+    def fingerprint(self) -> Path:
+        """What the running processes were started with (`cli.lifecycle.fingerprint_of`)."""
+        return self.run / "fingerprint"
+
     def make(self) -> None:
         """Make the folders; CommandFailed where this user may not."""
         for folder in (self.var, self.run, self.logs):

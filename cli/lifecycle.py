@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -30,6 +31,7 @@ from cli.supervisor import Record
 READY_SECONDS = 60.0
 DOWN_SECONDS = 60.0
 HOPELESS_RESTARTS = 4
+CODE = ("app", "cli", "executor", "scheduler", "web", "workers")
 
 
 def up(house: House) -> Settings:
@@ -37,7 +39,13 @@ def up(house: House) -> Settings:
     house.make()
     settings = load_settings()
     record = Record(house.run)
+    fingerprint = fingerprint_of(settings)
     with _alone(house.run / "up.lock"):
+        if record.supervisor() is not None:
+            why = _reason_to_restart(house, record, fingerprint)
+            if why:
+                say(f"{why}: starting again; agents go on meanwhile")
+                _stop_supervisor(record)
         if record.supervisor() is None:
             left = record.clear_leftovers()
             if left:
@@ -47,6 +55,7 @@ def up(house: House) -> Settings:
             first_start.prepare(house, settings)
             say("starting redis, web, workers and scheduler")
             start_supervisor(house, settings)
+            house.fingerprint.write_text(fingerprint, encoding="utf-8")
         wait_until_ready(house, record)
     return settings
 
@@ -92,14 +101,20 @@ def down(house: House) -> bool:
     record = Record(house.run)
     house.make()
     with _alone(house.run / "up.lock"):
-        supervisor = record.supervisor()
-        if supervisor is None:
+        if record.supervisor() is None:
             return bool(record.clear_leftovers())
-        supervisor.signal(signal.SIGTERM)
-        if not processes.wait_for_end([supervisor], DOWN_SECONDS):
-            supervisor.kill_group()
-            record.clear_leftovers()
+        _stop_supervisor(record)
     return True
+
+
+def fingerprint_of(settings: Settings) -> str:
+    """Return a mark of the settings and the code: running processes with another one are out of date."""
+    mark = hashlib.sha256(settings.model_dump_json().encode())
+    for folder in CODE:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            stat = path.stat()
+            mark.update(f"{path}:{stat.st_mtime_ns}:{stat.st_size}\n".encode())
+    return mark.hexdigest()
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -194,14 +209,37 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def _reason_to_restart(house: House, record: Record, fingerprint: str) -> str:
+    """Return why the running processes should not be left as they are; empty where they should."""
+    crashing = _crashing(record)
+    if crashing and ask_ready()[0] != 200:
+        return f"{', '.join(crashing)} did not stay up"
+    known = house.fingerprint.read_text(encoding="utf-8") if house.fingerprint.exists() else ""
+    return "" if known == fingerprint else "settings or code have changed"
+
+
+def _stop_supervisor(record: Record) -> None:
+    supervisor = record.supervisor()
+    if supervisor is None:
+        return
+    supervisor.signal(signal.SIGTERM)
+    if not processes.wait_for_end([supervisor], DOWN_SECONDS):
+        supervisor.kill_group()
+    record.clear_leftovers()
+
+
+def _crashing(record: Record) -> list[str]:
+    entries = record.read().get("processes", {})
+    return [name for name, entry in entries.items() if entry["restarts"] >= HOPELESS_RESTARTS]
+
+
 def _give_up_on_crashes(house: House, record: Record) -> None:
-    for name, entry in record.read().get("processes", {}).items():
-        if entry["restarts"] >= HOPELESS_RESTARTS:
-            raise CommandFailed(
-                f"{name} does not stay up.",
-                detail=tail(house.logs / f"{name}.log", 25),
-                remedy=f"The whole log is {house.logs / f'{name}.log'}; `make down` stops the rest.",
-            )
+    for name in _crashing(record):
+        raise CommandFailed(
+            f"{name} does not stay up.",
+            detail=tail(house.logs / f"{name}.log", 25),
+            remedy=f"The whole log is {house.logs / f'{name}.log'}; `make down` stops the rest.",
+        )
 
 
 @contextmanager

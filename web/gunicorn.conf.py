@@ -1,0 +1,49 @@
+"""How gunicorn runs the web tier: gevent workers, one loop each. Read by gunicorn itself (`-c web/gunicorn.conf.py`).
+
+The patches come before everything else: what was imported unpatched would block the loop, and with it every stream.
+"""
+
+# ruff: noqa: E402, N999 - the order of the first lines is the point; gunicorn wants the name
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from psycogreen.gevent import patch_psycopg
+
+patch_psycopg()
+
+import threading
+import time
+from typing import Any
+
+from app.config import load as _load  # gunicorn takes every public name here for a setting
+
+_settings = _load()
+
+bind = [f"{'[' + _settings.host + ']' if ':' in _settings.host else _settings.host}:{_settings.port}"]
+workers = _settings.web_processes
+worker_class = "gevent"
+worker_connections = 10_000  # a stream is a connection that stays
+preload_app = False  # each worker builds its own container: connections and threads do not survive a fork
+timeout = 60  # of the loop, not of a request: a worker whose loop stands still for so long is replaced
+graceful_timeout = 10  # after SIGTERM; streams are ended at once, their clients come back with their cursor
+keepalive = 75
+limit_request_line = 8190
+limit_request_fields = 100
+forwarded_allow_ips = ""  # X-Forwarded-* is believed of nobody until trusted proxies can be named
+accesslog = None  # web.guard writes one JSON line per request
+errorlog = "-"
+loglevel = "warning"
+proc_name = "paddock-web"
+
+
+def post_worker_init(worker: Any) -> None:
+    """End the streams as soon as the worker is told to go: gunicorn would wait for them."""
+
+    def watch() -> None:
+        while worker.alive:
+            time.sleep(0.1)
+        worker.wsgi.extensions["paddock"].hub.close()
+
+    threading.Thread(target=watch, name="leaving", daemon=True).start()
