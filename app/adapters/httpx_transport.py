@@ -97,7 +97,7 @@ class Transport:
         attempts = 1 if call.once else self.settings.max_retries + 1
         for attempt in range(1, attempts + 1):
             try:
-                response = self._client.send(self._request(call))
+                response = self._send(call)
             except httpx.TransportError as error:
                 failure: Exception = _of_transport(error, call.path, attempt, attempts)
             else:
@@ -114,7 +114,7 @@ class Transport:
     def stream(self, call: Call) -> Iterator[httpx.Response]:
         """Open a streamed answer, once; the caller decides about trying again."""
         try:
-            response = self._client.send(self._request(call), stream=True)
+            response = self._send(call, stream=True)
         except httpx.TransportError as error:
             raise _of_transport(error, call.path, 1, 1) from error
         try:
@@ -126,6 +126,15 @@ class Transport:
             raise _of_transport(error, call.path, 1, 1) from error
         finally:
             response.close()
+
+    def _send(self, call: Call, *, stream: bool = False) -> httpx.Response:
+        """Send it; ExecutorError where the sandbox was stopped by another thread, which closed this client."""
+        try:
+            return self._client.send(self._request(call), stream=stream)
+        except RuntimeError as error:
+            if not self._client.is_closed:
+                raise
+            raise ExecutorError("network", call.path, 1, 1, code="closed", message="the sandbox was stopped") from error
 
     def _request(self, call: Call) -> httpx.Request:
         labels = {f"x-{name}": value for name, value in self._address.labels.items()}
