@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app import db, ids
 from app.adapters.folder_object_store import FolderObjectStore
+from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.config import Settings
 from app.models import AgentRun, ChatSession, SessionWorker, Snapshot, Tenant, User
 from app.ports import ObjectStore, Sandboxes
@@ -19,6 +21,7 @@ from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
 from app.services.worker_start import Ready
 from app.services.workspaces import Workspaces
+from tests.support.folder_host import FolderSandboxes
 
 Tree = dict[str, tuple[Any, ...]]
 
@@ -102,6 +105,20 @@ class House:
 
     def finish(self, run: AgentRun) -> None:
         AgentRun.update(status="succeeded", finished_at=db.now()).where(AgentRun.id == run.id).execute()
+
+
+@contextmanager
+def sandboxes_of(kind: str, var: Path) -> Iterator[Any]:
+    """Sandboxes below `var`: `folder` without processes, `local` with real executors, which are ended at the end."""
+    if kind == "folder":
+        yield FolderSandboxes(var / "sandboxes")
+        return
+    sandboxes = LocalSandboxes(LocalSandboxSettings(var / "sandboxes"))
+    try:
+        yield sandboxes
+    finally:
+        for name in sandboxes.list_running():
+            sandboxes.stop(name)
 
 
 def tree_of(top: Path, skip: Callable[[str], bool] = lambda name: False) -> Tree:
