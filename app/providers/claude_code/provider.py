@@ -86,15 +86,7 @@ class ClaudeCodeProvider:
     def readiness(self, settings: Mapping[str, str]) -> Readiness:
         binary = self._find_binary()
         if binary is None:
-            return Readiness(
-                False,
-                None,
-                Failure(
-                    FailureCode.SETUP_FAILED,
-                    "Claude Code is not installed.",
-                    "Run `make up` (without AGENTS=none), or `pip install claude-agent-sdk` into Paddock's environment.",
-                ),
-            )
+            return Readiness(False, None, self._not_installed())
         version = _version(str(binary), binary.stat().st_mtime_ns)
         if version is None:
             failure = Failure(
@@ -124,6 +116,13 @@ class ClaudeCodeProvider:
     def begin(self, launch: Launch) -> Turn:
         return ClaudeCodeTurn(launch)
 
+    def _not_installed(self) -> Failure:
+        message = f"There is no file {self._given}." if self._given else "Claude Code is not installed."
+        remedy = "Run `make up` (without AGENTS=none), or `pip install claude-agent-sdk` into Paddock's environment."
+        if self._given:
+            remedy = "Let PADDOCK_CLAUDE_CODE_PATH name Claude Code's binary, or unset it."
+        return Failure(FailureCode.SETUP_FAILED, message, remedy)
+
     def _argv(self, launch: Launch) -> list[str]:
         binary = self._find_binary()
         conversation = conversation_of(launch)
@@ -145,12 +144,12 @@ class ClaudeCodeProvider:
         ]
 
     def _find_binary(self) -> Path | None:
-        return self._given if self._given is not None and self._given.is_file() else _installed(self._given)
+        if self._given is not None:
+            return self._given if self._given.is_file() else None
+        return _installed()
 
 
-def _installed(given: Path | None) -> Path | None:
-    if given is not None:
-        return None
+def _installed() -> Path | None:
     package = importlib.util.find_spec("claude_agent_sdk")
     for folder in (package.submodule_search_locations or []) if package else []:
         bundled = Path(folder) / "_bundled" / "claude"
