@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 
-from flask import Request, Response
+from flask import Request
+from werkzeug.wrappers import Response
 
 from app.config import Settings
 from app.domain.permissions import Principal

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from app.domain.problems import PROBLEMS
-from app.errors import AppError, LimitExceeded
+from app.errors import AppError, Invalid, LimitExceeded, NotFound
 from app.log import logger
 from app.ports import ExecutorError
 
@@ -159,13 +159,22 @@ def _listed(status: int, code: str, headers: Mapping[str, str] | None = None) ->
 def _database(error: Exception) -> Response:
     logger.bind(error=str(error)).error("database did not answer")
     answer = _listed(503, "database_unavailable", {"Retry-After": "1"})
-    return respond(Answer(answer.status, answer.code, answer.title, answer.detail, retryable=True, headers=answer.headers))
+    return respond(
+        Answer(answer.status, answer.code, answer.title, answer.detail, retryable=True, headers=answer.headers)
+    )
 
 
-def _executor(error: Exception) -> Response:
+def _executor(error: ExecutorError) -> Response:
+    """What a sandbox refuses is the caller's to mend; a sandbox that does not answer is not."""
+    if error.kind == "http" and error.status == 404:
+        return respond(_of_app_error(NotFound("file")))
+    if error.kind == "http" and error.status is not None and 400 <= error.status < 500 and error.code in PROBLEMS:
+        return respond(_of_app_error(Invalid(error.code, error.message)))
     logger.bind(error=str(error)).warning("executor did not answer")
     answer = _listed(503, "sandbox_unavailable", {"Retry-After": "1"})
-    return respond(Answer(answer.status, answer.code, answer.title, answer.detail, retryable=True, headers=answer.headers))
+    return respond(
+        Answer(answer.status, answer.code, answer.title, answer.detail, retryable=True, headers=answer.headers)
+    )
 
 
 def _unknown(error: Exception) -> Response:

@@ -14,8 +14,6 @@ from flask import Flask, Response, g, request
 from app import db, ids
 from app.log import logger
 from web import access, auth, origin
-from web.counters import Counters
-from web.limits import CallLimit
 from web.parts import parts
 from web.routing import PUBLIC, endpoints
 
@@ -31,7 +29,7 @@ NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """For everything that is not a page of ours: a browser that shows it as one gets nothing to run."""
 
 
-def install(app: Flask, calls: CallLimit, counters: Counters) -> None:
+def install(app: Flask) -> None:
     """Put the guard around all requests of the application."""
 
     def before() -> None:
@@ -45,11 +43,12 @@ def install(app: Flask, calls: CallLimit, counters: Counters) -> None:
         if endpoint.access == PUBLIC:
             return
         g.principal = auth.authenticate(parts().settings, request)
-        calls.take(g.principal.user_id)
+        parts().calls.take(g.principal.user_id)
         g.loaded = {}
         for name, kind in endpoint.loads.items():
             variable, load = access.LOADERS[kind]
-            g.loaded[name] = load(g.principal, (request.view_args or {})[variable], endpoint.access)
+            named = (request.view_args or {})[variable].replace("\0", "")  # PostgreSQL takes no NUL, and no id has one
+            g.loaded[name] = load(g.principal, named, endpoint.access)
         if not g.loaded:
             access.require(g.principal, endpoint.access)
 
@@ -58,8 +57,10 @@ def install(app: Flask, calls: CallLimit, counters: Counters) -> None:
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", NO_CONTENT_POLICY)
         response.headers.setdefault("Cache-Control", "no-store")
+        if response.is_streamed:
+            response.call_on_close(release_connection)
         response.headers["X-Request-Id"] = g.get("request_id", "")
-        _log(response, counters)
+        _log(response)
         return response
 
     app.before_request(before)
@@ -80,9 +81,9 @@ def _enter() -> None:
     origin.check_host(parts().settings, request.host)
 
 
-def _log(response: Response, counters: Counters) -> None:
+def _log(response: Response) -> None:
     route = g.endpoint.name if "endpoint" in g else "-"
-    counters.count_request(route, response.status_code)
+    parts().requests[(route, response.status_code)] += 1
     logger.bind(
         requestId=g.get("request_id", ""),
         method=request.method,

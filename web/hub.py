@@ -251,6 +251,7 @@ class Hub:
         self._look = threading.Event()
         self._poked: set[str] = set()
         self._started = self._closed = False
+        self._ticker: threading.Thread | None = None
 
     def join(self, run_id: str, cursor: int = 0) -> Subscription:
         """Follow a run from behind `cursor`, the last seq the client has. Whoever calls has looked that the client may."""
@@ -270,6 +271,10 @@ class Hub:
         with self._lock:
             self._poked.add(run_id)
         self._look.set()
+
+    def is_alive(self) -> bool:
+        """True unless its clock should run and does not."""
+        return self._ticker is None or self._closed or self._ticker.is_alive()
 
     def close(self) -> None:
         """End all subscriptions."""

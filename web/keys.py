@@ -71,9 +71,7 @@ def take(key: idempotency.Key) -> idempotency.Found:
 def replay(found: idempotency.Found) -> Response:
     """Return the stored answer again."""
     stored = found.answer
-    return json_response(
-        stored["body"].encode(), found.status_code, {**stored.get("headers", {}), **REPLAYED}
-    )
+    return json_response(stored["body"].encode(), found.status_code, {**stored.get("headers", {}), **REPLAYED})
 
 
 def guarded(key: idempotency.Key, work: Callable[[], Response], hide: tuple[str, ...]) -> Response:
@@ -95,6 +93,4 @@ def store(key: idempotency.Key, response: Response, *, hide: tuple[str, ...]) ->
         content: dict[str, Any] = orjson.loads(body)
         body = orjson.dumps({name: value for name, value in content.items() if name not in hide}).decode()
     location = response.headers.get("Location")
-    idempotency.settle(
-        key, response.status_code, {"body": body, "headers": {"Location": location} if location else {}}
-    )
+    idempotency.settle(key, response.status_code, {"body": body, "headers": {"Location": location} if location else {}})

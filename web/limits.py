@@ -1,14 +1,12 @@
-"""Limits: calls and open streams of a principal (each web process counts its own), and failed log-ins (counted in Redis).
+"""Limits: calls of a principal (each web process counts its own), and failed log-ins (counted in Redis). Streams: `open_streams`.
 
-The first two guard against a client gone wild, so they are generous and need no round trip; the third guards against
-guessing, so it is counted in one place and log-in is closed while that place is down (promise S8).
+The first guards against a client gone wild, so it is generous and needs no round trip; the second guards against guessing,
+so it is counted in one place and log-in is closed while that place is down (promise S8).
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -48,34 +46,6 @@ class CallLimit:
             wait = int((1 - left) / self._rate) + 1
             raise LimitExceeded("rate_limited", "Too many calls of one principal.", retry_after_seconds=wait)
         self._buckets[user_id] = (left - 1, now)
-
-
-class StreamLimit:
-    """Counts the open streams of each principal."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def enter(self, user_id: str) -> None:
-        """Count one more; raises LimitExceeded `too_many_streams`."""
-        with self._lock:
-            if self._open[user_id] >= self._most:
-                raise LimitExceeded(
-                    "too_many_streams", f"One principal may have {self._most} open streams.", retry_after_seconds=5
-                )
-            self._open[user_id] += 1
-
-    def leave(self, user_id: str) -> None:
-        with self._lock:
-            self._open[user_id] -= 1
-            if self._open[user_id] <= 0:
-                del self._open[user_id]
-
-    def count(self) -> int:
-        """Return how many streams are open in this process."""
-        return sum(self._open.values())
 
 
 class LoginLimit:

@@ -38,7 +38,8 @@ PUBLIC_ROUTES = frozenset(
 """All there is without authentication, word by word: a public route that is not on this list keeps the app from starting."""
 
 View = TypeVar("View", bound=Callable[..., Any])
-Replay = Callable[[Any], Any]
+Replay = Callable[..., Any]
+"""`replay(found, principal, parts, query)` returns an answer, or None where the stored one is to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Options:
     status: int = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One route as declared."""
 
@@ -141,7 +142,7 @@ def register(app: Flask, routes: Routes) -> None:
         app.add_url_rule(
             endpoint.rule,
             endpoint=endpoint.name,
-            view_func=endpoint.view if is_websocket else _serve(endpoint),
+            view_func=_serve(endpoint),
             methods=["GET"] if is_websocket else [endpoint.method],
             provide_automatic_options=False,
             **({"websocket": True} if is_websocket else {}),
@@ -169,7 +170,7 @@ def check(app: Flask) -> None:
 
 def _serve(endpoint: Endpoint) -> Callable[..., Response]:
     def serve(**variables: str) -> Response:
-        given = dict(variables)
+        given: dict[str, Any] = dict(variables)
         if endpoint.query is not None:
             given["query"] = read_query(endpoint.query, request)
         elif request.args and endpoint.access != PUBLIC:
@@ -193,7 +194,8 @@ def _keyed(endpoint: Endpoint, given: dict[str, Any], raw: dict[str, Any]) -> Re
     if found.state == "fresh":
         return keys.guarded(key, lambda: _call(endpoint, {**given, "key": keys.Held(key)}), endpoint.options.hide)
     if endpoint.options.replay is not None and found.resource_id is not None:
-        answered = endpoint.options.replay(found)
+        context = {"principal": g.principal, "parts": parts(), "query": given.get("query")}
+        answered = endpoint.options.replay(found, **context)
         if answered is not None:
             response = _response(answered, endpoint.options.status)
             response.headers.update(keys.REPLAYED)

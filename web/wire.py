@@ -111,7 +111,9 @@ def _of_validation(error: ValidationError) -> Invalid:
 
 def _invalid(errors: list[dict[str, str]]) -> Invalid:
     names = ", ".join(sorted({each["field"] for each in errors if each["field"]})[:5])
-    message = f"These fields cannot be taken as they are: {names}." if names else "The request cannot be taken as it is."
+    message = (
+        f"These fields cannot be taken as they are: {names}." if names else "The request cannot be taken as it is."
+    )
     return Invalid("validation_failed", message, errors=errors)
 
 

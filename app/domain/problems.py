@@ -20,42 +20,97 @@ PROBLEMS: dict[str, Problem] = {
     # --- the request itself
     "body_malformed": Problem(400, "The body is not what its content type says.", "Send one well-formed JSON object."),
     "cursor_malformed": Problem(400, "The cursor is not one of ours.", "Use `nextCursor` or the last `seq` unchanged."),
-    "idempotency_key_missing": Problem(400, "A POST with an effect needs an Idempotency-Key.", "Add the header, with a new value per request."),
-    "idempotency_key_malformed": Problem(400, "The key is empty, too long or not plain text.", "Use 1 to 255 printable ASCII characters, for example a UUID."),
+    "idempotency_key_missing": Problem(
+        400, "A POST with an effect needs an Idempotency-Key.", "Add the header, with a new value per request."
+    ),
+    "idempotency_key_malformed": Problem(
+        400,
+        "The key is empty, too long or not plain text.",
+        "Use 1 to 255 printable ASCII characters, for example a UUID.",
+    ),
     "websocket_expected": Problem(400, "This address speaks WebSocket only.", "Connect with a WebSocket client."),
-    "method_not_allowed": Problem(405, "This address does not know the method.", "See /openapi for the methods of each address."),
-    "not_acceptable": Problem(406, "None of the types in Accept can be given.", "Accept application/json or, for streams, text/event-stream."),
-    "body_too_large": Problem(413, "The body is larger than is taken here.", "Send less, or ask the operator to raise the limit."),
-    "unsupported_media_type": Problem(415, "The content type is not taken here.", "Send application/json; bundles as application/x-git-bundle."),
-    "wrong_host": Problem(421, "The Host header names another server.", "Use the address that `make up` printed, or set PADDOCK_PUBLIC_URL."),
-    "validation_failed": Problem(422, "Fields are missing, unknown or of the wrong form.", "Mend the fields that `errors` names."),
-    "idempotency_key_reused": Problem(422, "The key was used with another body.", "Use a new key for each new request."),
-    "idempotency_in_flight": Problem(409, "A request with this key is being worked on.", "Send the same request again in a moment."),
-    "request_malformed": Problem(400, "The request is not well-formed HTTP for this server.", "Look at the request's address and headers."),
+    "method_not_allowed": Problem(
+        405, "This address does not know the method.", "See /openapi for the methods of each address."
+    ),
+    "not_acceptable": Problem(
+        406, "None of the types in Accept can be given.", "Accept application/json or, for streams, text/event-stream."
+    ),
+    "body_too_large": Problem(
+        413, "The body is larger than is taken here.", "Send less, or ask the operator to raise the limit."
+    ),
+    "unsupported_media_type": Problem(
+        415, "The content type is not taken here.", "Send application/json; bundles as application/x-git-bundle."
+    ),
+    "wrong_host": Problem(
+        421,
+        "The Host header names another server.",
+        "Use the address that `make up` printed, or set PADDOCK_PUBLIC_URL.",
+    ),
+    "validation_failed": Problem(
+        422, "Fields are missing, unknown or of the wrong form.", "Mend the fields that `errors` names."
+    ),
+    "idempotency_key_reused": Problem(
+        422, "The key was used with another body.", "Use a new key for each new request."
+    ),
+    "idempotency_in_flight": Problem(
+        409, "A request with this key is being worked on.", "Send the same request again in a moment."
+    ),
+    "request_malformed": Problem(
+        400, "The request is not well-formed HTTP for this server.", "Look at the request's address and headers."
+    ),
     # --- who and whether
-    "unauthenticated": Problem(401, "No valid credential came with the request.", "Send `Authorization: Bearer <token>`, or log in."),
-    "login_failed": Problem(401, "The token or login link is wrong, used or expired.", "Ask for a new link: `paddock login-link`, or check the token."),
-    "permission_missing": Problem(403, "The principal's roles do not allow this.", "Ask an owner of the tenant for another role."),
-    "origin_refused": Problem(403, "The request comes from a page of another origin.", "Use the platform's own pages, or a token."),
-    "csrf_failed": Problem(403, "The X-CSRF-Token is missing or not this session's.", "Read `csrfToken` from GET /api/me and send it."),
-    "not_found": Problem(404, "There is no such object, or it is not yours to see.", "Check the id; ids are case-sensitive."),
+    "unauthenticated": Problem(
+        401, "No valid credential came with the request.", "Send `Authorization: Bearer <token>`, or log in."
+    ),
+    "login_failed": Problem(
+        401,
+        "The token or login link is wrong, used or expired.",
+        "Ask for a new link: `paddock login-link`, or check the token.",
+    ),
+    "permission_missing": Problem(
+        403, "The principal's roles do not allow this.", "Ask an owner of the tenant for another role."
+    ),
+    "origin_refused": Problem(
+        403, "The request comes from a page of another origin.", "Use the platform's own pages, or a token."
+    ),
+    "csrf_failed": Problem(
+        403, "The X-CSRF-Token is missing or not this session's.", "Read `csrfToken` from GET /api/me and send it."
+    ),
+    "not_found": Problem(
+        404, "There is no such object, or it is not yours to see.", "Check the id; ids are case-sensitive."
+    ),
     "rate_limited": Problem(429, "Too many requests.", "Wait as long as Retry-After says."),
     "too_many_streams": Problem(429, "Too many open streams of this principal.", "Close streams that nobody reads."),
     # --- runs and sessions
     "provider_unknown": Problem(422, "There is no such provider.", "Choose one of GET /api/providers."),
     "provider_not_ready": Problem(422, "The provider lacks something it needs.", "Do what its preflight says."),
-    "model_invalid": Problem(422, "The model's name cannot be one.", "Choose a model that the endpoint serves, or leave it out."),
-    "prompt_empty": Problem(422, "There is no text to work on.", "Send `prompt`, or `messages` whose last user message has text."),
-    "repo_address_refused": Problem(422, "The repository's address is not taken.", "Use https or ssh and an admitted host, or upload a bundle."),
+    "auth_missing": Problem(422, "The provider has no key.", "Set the provider's key, for example ANTHROPIC_API_KEY."),
+    "model_invalid": Problem(
+        422, "The model's name cannot be one.", "Choose a model that the endpoint serves, or leave it out."
+    ),
+    "prompt_empty": Problem(
+        422, "There is no text to work on.", "Send `prompt`, or `messages` whose last user message has text."
+    ),
+    "repo_address_refused": Problem(
+        422, "The repository's address is not taken.", "Use https or ssh and an admitted host, or upload a bundle."
+    ),
     "repo_ref_invalid": Problem(422, "The ref is not a branch, tag or commit name.", "Mend `repo.ref`."),
-    "repo_only_new_session": Problem(422, "A repository seeds a new session only.", "Leave `repo` out, or leave `sessionId` out."),
+    "repo_only_new_session": Problem(
+        422, "A repository seeds a new session only.", "Leave `repo` out, or leave `sessionId` out."
+    ),
     "bundle_invalid": Problem(422, "The upload is not a git bundle.", "Make it with `git bundle create`."),
-    "session_busy": Problem(409, "The session is at work on another message.", "Wait, stop it, or send with onBusy: enqueue or interrupt."),
+    "session_busy": Problem(
+        409, "The session is at work on another message.", "Wait, stop it, or send with onBusy: enqueue or interrupt."
+    ),
     "run_exists": Problem(409, "There is a run of this id already.", "Leave `runId` out or choose another."),
     "not_queued": Problem(409, "Only runs that still wait can change places.", "Look at the runs' status."),
     "already_finished": Problem(409, "The run has ended.", "Send a new message to the session."),
-    "already_closed": Problem(409, "The request was closed without an answer.", "Look at the run: it went on without it."),
-    "reply_invalid": Problem(422, "The reply does not fit the request.", "Send `decision` to an approval, `answers` to questions."),
+    "already_closed": Problem(
+        409, "The request was closed without an answer.", "Look at the run: it went on without it."
+    ),
+    "reply_invalid": Problem(
+        422, "The reply does not fit the request.", "Send `decision` to an approval, `answers` to questions."
+    ),
     # --- sandboxes and files
     "worker_not_active": Problem(409, "The sandbox of this session does not run.", "Activate it first."),
     "sync_required": Problem(409, "The files are not safe yet.", "Sync the session, then try again."),
@@ -68,7 +123,9 @@ PROBLEMS: dict[str, Problem] = {
     "redis_unavailable": Problem(503, "Redis does not answer.", "Try again; look at `make status`."),
     "store_unavailable": Problem(503, "The object store does not answer.", "Try again; look at `make status`."),
     "sandbox_unavailable": Problem(503, "The sandbox does not answer.", "Try again in a moment."),
-    "login_closed": Problem(503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."),
+    "login_closed": Problem(
+        503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."
+    ),
     "shutting_down": Problem(503, "This process is about to stop.", "Try again: another one answers."),
     "internal": Problem(500, "A defect of the platform.", "Report it with the request id."),
-}  # fmt: skip
+}

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import db, ids
+from app.domain import pages
+from app.domain.pages import Page
 from app.domain.permissions import Principal, Role, roles_of
 from app.errors import NotFound, Unauthenticated
 from app.models import ApiToken, LoginLink, RoleBinding, Tenant, User, WebSession
@@ -83,12 +85,13 @@ def create_token(user: User, name: str, *, expires_at: float | None = None) -> S
         return _insert_token(user, name, _new_token(), expires_at)
 
 
-def list_tokens(principal: Principal) -> list[ApiToken]:
-    """Return the principal's own tokens, newest first."""
-    query = ApiToken.select().where(
-        ApiToken.tenant_id == principal.tenant_id, ApiToken.user_id == principal.user_id, ApiToken.revoked_at.is_null()
-    )
-    return list(query.order_by(ApiToken.id.desc()))
+def list_tokens(principal: Principal, *, cursor: str | None, limit: int) -> Page[ApiToken]:
+    """Return the principal's own tokens, revoked ones too, newest first."""
+    query = ApiToken.select().where(ApiToken.tenant_id == principal.tenant_id, ApiToken.user_id == principal.user_id)
+    if cursor is not None:
+        query = query.where(ApiToken.id < pages.decode(cursor, str)[0])
+    rows = list(query.order_by(ApiToken.id.desc()).limit(limit + 1))
+    return Page(rows[:limit], pages.encode(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def revoke_token(token: ApiToken) -> None:

@@ -1,0 +1,112 @@
+"""From the body of a creation to a run that may be made: everything that can be refused is refused here, before the first row."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from flask import request
+
+from app import ids
+from app.domain import repo_address
+from app.domain.permissions import Permission, Principal
+from app.errors import Invalid, NotFound
+from app.services.run_creation import NewRun, NewSession
+from web import access
+from web.parts import Parts
+from web.schemas.runs import Enqueue, Repo, RunCreation
+
+_TRACE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
+
+
+def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transaction: Callable[[str], None]) -> NewRun:
+    """Return the run as it may be created. Raises Invalid, or NotFound for a session, app or bundle out of reach."""
+    prompt = _prompt(body)
+    _refuse_app(body)
+    session: str | NewSession
+    if body.session is not None:
+        found = access.get_session(principal, body.session, Permission.RUN_CREATE)
+        if body.repo is not None:
+            raise Invalid("repo_only_new_session", "A repository seeds a new session only; this one exists.")
+        session, provider, model = found.id, body.provider or found.provider, body.model
+        if model is None and provider == found.provider:
+            model = found.model
+    else:
+        session = _new_session(parts, principal, body)
+        provider, model = body.provider or parts.settings.default_provider, body.model
+    parts.readiness.require(provider)
+    return NewRun(
+        tenant_id=principal.tenant_id,
+        user_id=principal.user_id,
+        session=session,
+        provider=provider,
+        prompt=prompt,
+        model=model,
+        options=_options(body),
+        required=tuple(body.require),
+        on_busy=body.on_busy,
+        priority=body.priority,
+        run_id=body.run_id if isinstance(body, Enqueue) else None,
+        trace_id=_trace_id(),
+        in_transaction=in_transaction,
+    )
+
+
+def _new_session(parts: Parts, principal: Principal, body: RunCreation) -> NewSession:
+    repo = body.repo or Repo.model_construct(url=None, bundle_id=None, ref=None)
+    if repo.bundle_id is not None:
+        access.get_bundle(principal, repo.bundle_id, Permission.RUN_CREATE)
+    return NewSession(
+        title=body.title or "",
+        repo_url=repo_address.check(repo.url, parts.settings.repo_hosts, addresses_of) if repo.url else None,
+        repo_ref=repo_address.check_ref(repo.ref) if repo.ref else None,
+        bundle_id=repo.bundle_id,
+    )
+
+
+def _options(body: RunCreation) -> dict[str, Any]:
+    options = body.provider_options.model_dump(exclude_none=True) if body.provider_options else {}
+    if body.budget is not None:
+        options["budget"] = body.budget.model_dump(by_alias=True, exclude_none=True)
+    return options
+
+
+def _refuse_app(body: RunCreation) -> None:
+    """There is no app store yet, so no app is there to be run."""
+    if body.execution_profile or (body.provider_options and body.provider_options.store_app_id):
+        raise NotFound("app")
+
+
+def _prompt(body: RunCreation) -> str:
+    text = body.prompt if body.prompt is not None else text_of_messages(body.messages or [])
+    if not text.strip():
+        raise Invalid("prompt_empty", "There is no text to work on.")
+    return text
+
+
+def text_of_messages(messages: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of the last user message, in the form of AI SDK UI (`parts`) or of OpenAI's API (`content`)."""
+    last: Mapping[str, Any] = {}
+    for message in messages:
+        if message.get("role") == "user":
+            last = message
+    content = last.get("parts", last.get("content"))
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [
+        part.get("text") for part in parts if isinstance(part, dict) and part.get("type") in ("text", "input_text")
+    ]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def addresses_of(host: str) -> list[str]:
+    """Return all addresses of a host, as the client that clones will see them."""
+    return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+
+
+def _trace_id() -> str:
+    given = request.headers.get("X-Trace-Id", "")
+    return given if _TRACE_ID.match(given) else ids.new_id("trc")

@@ -1,0 +1,17 @@
+"""What gunicorn serves: one container and one application per worker process, made after the fork (`gunicorn.conf.py`)."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app import config, container, log
+from web import create_app
+
+
+def _build() -> Flask:
+    settings = config.load()
+    log.configure("web", level=settings.log_level, as_json=settings.log_json)
+    return create_app(container.build(settings))
+
+
+app = _build()
