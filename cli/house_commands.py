@@ -133,7 +133,7 @@ def logs(
 
 
 @app.command("redis-cli", context_settings={"ignore_unknown_options": True, "help_option_names": []})
-def redis_cli(words: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]…")]) -> None:
+def redis_cli(words: Annotated[list[str], typer.Argument(metavar="[-n DB] COMMAND [ARG]…")]) -> None:
     """Send one command to the installation's Redis: paddock redis-cli XRANGE 'paddock:run:…:events' - +"""
     from cli import redis_command
 

@@ -15,8 +15,12 @@ from cli.errors import CommandFailed
 
 
 def call(url: str, words: list[str]) -> Any:
-    """Send one command and return its reply, unparsed: bytes, numbers, lists."""
+    """Send one command and return its reply, unparsed: bytes, numbers, lists. `-n DB` before it chooses the database."""
+    options: dict[str, Any] = {}
+    if words[0] == "-n" and len(words) > 2 and words[1].isdigit():
+        options, words = {"db": int(words[1])}, words[2:]
     client: Any = redis.Redis.from_url(url, protocol=2)
+    client.connection_pool.connection_kwargs.update(options)  # in the URL a database would win
     client.response_callbacks.clear()
     try:
         return client.execute_command(*words)

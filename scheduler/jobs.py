@@ -57,4 +57,4 @@ def _often(age_seconds: float, longest: float) -> float:
 
 
 def _did(result: SweepResult) -> dict[str, int] | None:
-    return {"done": result["done"], "failed": result["failed"]} if result["done"] or result["failed"] else None
+    return {"done": result.done, "failed": result.failed} if result.done or result.failed else None
