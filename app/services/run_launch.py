@@ -69,7 +69,7 @@ def _earlier_conversation(run: AgentRun, provider: Provider) -> str | None:
         )
         .order_by(AgentRun.session_seq.desc())
     )
-    for earlier in query:
+    for earlier in list(query.limit(20)):
         if (earlier.launch or {}).get("provider") == provider.kind:
             return str(earlier.conversation_id)
     return None

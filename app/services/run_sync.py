@@ -61,7 +61,7 @@ class RunSync:
 
     def report(self, attempt: int) -> None:
         """Write the events of what was synced, or failed to be, since the last look."""
-        rows = Snapshot.select().where(Snapshot.run_id == self._run.id).order_by(Snapshot.created_at)
+        rows = list(Snapshot.select().where(Snapshot.run_id == self._run.id).order_by(Snapshot.created_at))
         for row in rows:
             if row.id in self._reported:
                 continue

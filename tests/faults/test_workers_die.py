@@ -15,7 +15,7 @@ import pytest
 from app.domain.journal import agent_id
 from app.domain.run_state import TERMINAL
 from app.models import AgentRun, RunEvent
-from app.services.log_check import check_run
+from app.services.log_check import check
 from tests.support.fleet import open_fleet
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
@@ -56,7 +56,7 @@ def assert_ended_well(world: World, ids: list[str]) -> None:
             run.failure_message,
         )
         assert starts_of(world, run) == 1
-        assert check_run(run_id, world.container.stream) == []
+        assert check(run_id, world.container.stream) == []
         kinds = world.types(run_id)
         for kind in ("run.started", "run.finished", "run.closed"):
             assert kinds.count(kind) == 1, (run_id, kind)
@@ -74,7 +74,7 @@ def test_a_killed_worker_costs_nothing(world: World) -> None:
             threading.Event().wait(random.uniform(0.05, 1.2))  # the random moment of the kill
             fleet.kill_one()
             killed += 1
-        eventually(lambda: all_ended(runs), 120, what="all runs end")
+        eventually(lambda: all_ended(runs), 40, what="all runs end")
         assert_ended_well(world, runs)
 
 
@@ -115,4 +115,4 @@ def test_many_runs_over_many_sessions_keep_their_order(world: World) -> None:
         for earlier, later in itertools.pairwise(mine):
             assert earlier.finished_at <= later.claimed_at  # never two at once, never out of order
     for run_id in random.sample(ids, 20):
-        assert check_run(run_id, world.container.stream) == []
+        assert check(run_id, world.container.stream) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.services.log_check import check_run
+from app.services.log_check import check
 from redis import Redis
 
 from app.domain.journal import Record, agent_id
@@ -102,7 +102,7 @@ def assert_log_is_right(world: World, run: AgentRun) -> None:
     statuses = [event.data["status"] for event in events if event.type == "run.status"]
     asked = ["waiting_human", "running"] * STEPS
     assert statuses == ["queued", "claimed", "running", *asked, "succeeded"]
-    assert check_run(run.id, world.container.stream) == []
+    assert check(run.id, world.container.stream) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from app import ids
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -21,8 +22,10 @@ class Fleet:
     """`workers` processes of `python -m workers runs`, and a scheduler unless told otherwise."""
 
     def __init__(self, world: World, workers: int, environment: Mapping[str, str]) -> None:
-        self._world, self._environment = world, environment
-        self._log = (world.settings.root / "fleet.log").open("ab")
+        self._environment = environment
+        world.settings.root.mkdir(parents=True, exist_ok=True)
+        self._path = world.settings.root / f"fleet-{ids.new_id('log')}.log"
+        self._log = self._path.open("ab")
         self.workers = [self._spawn("workers", "runs") for _ in range(workers)]
         self._others = [self._spawn("scheduler")]
 
@@ -37,7 +40,7 @@ class Fleet:
         return victim.pid
 
     def log(self) -> str:
-        return (self._world.settings.root / "fleet.log").read_text(errors="replace")
+        return self._path.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
         for process in (*self.workers, *self._others):

@@ -74,7 +74,7 @@ class World:
 
     def answer(self, decide: Callable[[HumanLoopRequest], human_loop.Reply]) -> None:
         """Answer every open request."""
-        for request in HumanLoopRequest.select().where(HumanLoopRequest.status == "open"):
+        for request in list(HumanLoopRequest.select().where(HumanLoopRequest.status == "open")):
             human_loop.reply(request, decide(request), self.user.id, self.container.bell)
 
     @contextmanager
