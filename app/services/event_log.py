@@ -54,6 +54,7 @@ class RunLog:
         self._pending_bytes = 0
         self._pending_since = 0.0
         self._records: dict[int, int] = {}
+        self._sealed = False
 
     @classmethod
     def open(cls, run: AgentRun, lease: Lease, stream: EventStream) -> RunLog:
@@ -125,6 +126,7 @@ class RunLog:
                 self._patiently(self._mend)
                 self._save(self._pending + events, change, whole=True)
             self._took(events)
+            self._sealed = True
             self.forget()
         log_closing.try_close(self._stream, self._run_id, self._lease.epoch, self._last)
         return events
@@ -292,6 +294,8 @@ class RunLog:
     # --- the lease ---------------------------------------------------------------------------------------------------------
 
     def _require(self) -> None:
+        if self._sealed:
+            raise LeaseLost(f"run {self._run_id}: its log is sealed")
         try:
             self._lease.require()
         except LeaseLost:

@@ -89,6 +89,13 @@ def test_an_old_epoch_is_fenced_off(stream: EventStream) -> None:
     assert stream.append(RUN, 3, events(3, 3)) == "OK"
 
 
+def test_nothing_follows_run_closed(stream: EventStream) -> None:
+    stream.fence(RUN, 1, 0)
+    stream.append(RUN, 1, [event(1), Event(RUN, 2, "run.closed", {}, 1.0, "1:-")])
+    assert stream.append(RUN, 1, events(3, 3)) == "FENCED"
+    assert stream.append(RUN, 1, events(2, 2)) == "HAVE"
+
+
 def test_a_fence_is_idempotent_and_marks_once(stream: EventStream) -> None:
     stream.fence(RUN, 1, 0)
     stream.append(RUN, 1, events(1, 2))

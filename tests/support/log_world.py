@@ -127,3 +127,48 @@ class PlannedStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+
+def journal(length: int) -> list[list[Draft]]:
+    """Return the events that the records 1 … `length` of a journal make: text, and state now and then, always the same."""
+    records = []
+    for record in range(1, length + 1):
+        drafts = [delta(record, f"{TEXTS[(record + piece) % len(TEXTS)]}{piece}") for piece in range(1 + record % 3)]
+        if record % 5 == 0:
+            ts, src = drafts[0].ts, drafts[0].src
+            asked = {"requestId": f"hlr_{record}", "kind": "approval", "title": f"run {record}?"}
+            drafts.append(Draft(EventType.HUMAN_LOOP_REQUESTED, asked, ts, src))
+        records.append(drafts)
+    return records
+
+
+class Holder:
+    """Steps a journal into a log as a driver does: from behind the last record that the log has."""
+
+    def __init__(self, run_id: str, stream: EventStream, records: Sequence[list[Draft]], seconds: float = 3600) -> None:
+        self.run_id, self.records = run_id, records
+        self.log = take_over(run_id, stream, seconds)
+        self.position = self.log.last_record(1)
+
+    def step(self) -> bool:
+        """Write the events of the next record; False at the journal's end."""
+        if self.position == len(self.records):
+            return False
+        self.log.append(self.records[self.position])
+        self.position += 1
+        return True
+
+    def run_out(self) -> None:
+        """Write what is left, and seal."""
+        while self.step():
+            pass
+        self.log.seal(ending(), finish(self.run_id))
+
+
+def told(events: Sequence[Event | Draft]) -> list[tuple[str, object, float, str]]:
+    """Return what a log says, without its driver's own events, to compare with what its journal says."""
+    return [(each.type, each.data, each.ts, each.src) for each in events if not each.src.endswith(":-")]
+
+
+def as_told(records: Sequence[list[Draft]]) -> list[tuple[str, object, float, str]]:
+    return told([draft for drafts in records for draft in drafts])

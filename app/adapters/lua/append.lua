@@ -4,7 +4,7 @@
 -- KEYS[2]  paddock:run:{runId}:live     pub/sub channel: gets one message, ARGV from the second on, joined by line feeds
 -- ARGV     epoch, seq of the first event, then type, ts, src, data of each
 -- Returns  OK | HAVE (a retry) | GAP (entries before these are missing) | LOST (no marker of this epoch: fence again) |
---          FENCED (a higher epoch has it)
+--          FENCED (a higher epoch has it, or run.closed was its last event)
 local key = KEYS[1]
 local epoch, first = tonumber(ARGV[1]), tonumber(ARGV[2])
 local count = (#ARGV - 2) / 4
@@ -15,6 +15,7 @@ if top.epoch > epoch then return 'FENCED' end
 if top.epoch < epoch then return 'LOST' end
 if first > top.last + 1 then return 'GAP' end
 if first + count - 1 <= top.last then return 'HAVE' end
+if top.closed then return 'FENCED' end
 
 for index = top.last + 1 - first, count - 1 do
   local at = 3 + index * 4

@@ -3,16 +3,15 @@
 -- Keys: only the stream that a script hands over, `paddock:run:{runId}:events`.
 -- Entries: `<epoch>-<seq>` is an event, `<epoch>-0` marks a new lease; its field `last` is the seq that the lease goes on from.
 
--- Return the newest entry as {id, epoch, seq, last}; nil where the stream is absent or empty.
+-- Return the newest entry as {id, epoch, seq, last, closed}; nil where the stream is absent or empty.
 local function newest(key)
   local found = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
   if not found then return nil end
   local epoch, seq = string.match(found[1], '^(%d+)-(%d+)$')
   local entry = {id = found[1], epoch = tonumber(epoch), seq = tonumber(seq), last = tonumber(seq)}
-  if entry.seq == 0 then
-    for at = 1, #found[2], 2 do
-      if found[2][at] == 'last' then entry.last = tonumber(found[2][at + 1]) end
-    end
+  for at = 1, #found[2], 2 do
+    if found[2][at] == 'last' then entry.last = tonumber(found[2][at + 1]) end
+    if found[2][at] == 'type' then entry.closed = found[2][at + 1] == 'run.closed' end
   end
   return entry
 end
