@@ -1,0 +1,125 @@
+"""What Paddock adds before the agent's own start, on a warm sandbox, phase by phase; with the scripted agent and with the real
+Claude Code binary against a scripted model server. Beside each the same binary bare: started on pipes, same input.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.domain.events import EventType
+from app.domain.journal import Record, agent_id
+from app.models import AgentRun, RunEvent
+from bench.bare_agent import BareAgent, BareTurn
+from bench.figures import Spread, median, milliseconds
+from bench.house import House, house, now
+from bench.table import Bar, Table
+from tests.support.model_server import ModelServer
+
+PROMPT = "hello"
+ROUNDS = 20
+CLAUDE_ROUNDS = 8
+BAR_MS = 150.0
+PAUSE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """One run, in seconds since just before its POST was sent."""
+
+    created: float
+    claimed: float
+    begun: float
+    spawned: float
+    first_line: float
+    first_delta: float
+    ended: float
+
+
+def measure() -> list[Table]:
+    with house() as installation:
+        tables = [_measure(installation, "scripted", ROUNDS, {})]
+    with ModelServer() as model:
+        settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "bench"}
+        with house(settings) as installation:
+            tables.append(_measure(installation, "claude-code", CLAUDE_ROUNDS, settings))
+    return tables
+
+
+def _measure(installation: House, kind: str, rounds: int, settings: Mapping[str, str]) -> Table:
+    provider = installation.container.providers.get(kind)
+    turns: list[BareTurn] = []
+    runs: list[Moments] = []
+    with tempfile.TemporaryDirectory(prefix="pdk-bare-", dir="/tmp") as folder:
+        session = installation.warm_session(provider=kind)
+        bare = BareAgent(provider, Path(folder), settings)
+        bare.turn(PROMPT)
+        for _ in range(rounds):
+            turns.append(bare.turn(PROMPT))
+            time.sleep(PAUSE_SECONDS)
+            runs.append(_run(installation, session, kind))
+            time.sleep(PAUSE_SECONDS)
+    return _table(kind, runs, turns)
+
+
+def _run(installation: House, session: str, kind: str) -> Moments:
+    """Send a message as a client that follows it does, and find out afterwards what happened when."""
+    body = {"prompt": PROMPT, "provider": kind, "sessionId": session, "providerOptions": {"resume": False}}
+    headers = {"Idempotency-Key": uuid.uuid4().hex, "Accept": "text/event-stream"}
+    began, first_delta, run_id = now(), 0.0, ""
+    with installation.http.stream("POST", "/api/runs/start", json=body, headers=headers) as answer:
+        for line in answer.iter_lines():
+            if not first_delta and line == f"event: {EventType.MESSAGE_DELTA}":
+                first_delta = now()
+            if line.startswith("data: ") and not run_id:
+                run_id = json.loads(line[6:]).get("runId", "")
+    run = installation.finished(run_id)
+    spawned, first_line = _process(installation, run)
+    begun = RunEvent.get(RunEvent.run_id == run_id, RunEvent.type == EventType.RUN_STARTED).ts
+    moments = (run.created_at, run.claimed_at, begun, spawned, first_line, first_delta, run.finished_at)
+    return Moments(*(moment - began for moment in moments))
+
+
+def _process(installation: House, run: AgentRun) -> tuple[float, float]:
+    """Return when the journal says that the agent was started, and that it wrote its first line."""
+    executor: Any = installation.container.sandboxes.connect(run.session_id)
+    records: list[Record] = list(executor.follow(agent_id(run.id, run.attempt), 0))
+    spawned = next(record.t for record in records if record.kind == "spawn")
+    return spawned, next(record.t for record in records if record.kind == "out")
+
+
+def _table(kind: str, runs: list[Moments], turns: list[BareTurn]) -> Table:
+    def between(first: str | None, second: str) -> dict[str, float]:
+        return milliseconds(Spread.of(getattr(run, second) - (getattr(run, first) if first else 0.0) for run in runs))
+
+    spawned = median(run.spawned for run in runs) * 1000
+    line = (median(run.first_line for run in runs) - median(turn.first_line for turn in turns)) * 1000
+    delta = (median(run.first_delta for run in runs) - median(turn.first_delta for turn in turns)) * 1000
+    table = Table(f"5. before the agent's own start, warm sandbox: {kind}")
+    table.add("POST sent -> run in SQL", between(None, "created"))
+    table.add("   in SQL -> claimed", between("created", "claimed"))
+    table.add("   claimed -> attempt begins (sandbox found, run.started)", between("claimed", "begun"))
+    table.add("   attempt begins -> spawn record", between("begun", "spawned"))
+    table.add("   spawn record -> agent's first line", between("spawned", "first_line"))
+    table.add("   first line -> first delta at the client", between("first_line", "first_delta"))
+    table.add("   first delta -> run ended (synced, sealed)", between("first_delta", "ended"))
+    table.add(
+        "POST sent -> agent process started", between(None, "spawned"), bar=Bar(f"<= {BAR_MS:g} ms", spawned, BAR_MS)
+    )
+    table.add("POST sent -> agent's first line", between(None, "first_line"))
+    table.add("bare: start -> first line", milliseconds(Spread.of(turn.first_line for turn in turns)))
+    table.add("difference: first line", {"p50 ms": line}, bar=Bar(f"<= {BAR_MS:g} ms", line, BAR_MS))
+    table.add("POST sent -> first delta at the client", between(None, "first_delta"))
+    table.add("bare: start -> first delta", milliseconds(Spread.of(turn.first_delta for turn in turns)))
+    table.add("difference: first delta", {"p50 ms": delta}, bar=Bar(f"<= {BAR_MS:g} ms", delta, BAR_MS))
+    table.notes = (
+        "Moments: the database's and the executor's clocks, both this machine's. Differences are of medians.",
+        "Paddock's agent starts inside a second bubblewrap, the bare one without any.",
+    )
+    return table
