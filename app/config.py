@@ -190,6 +190,16 @@ class Settings(BaseSettings):
     anthropic_model: str = Field(
         "", validation_alias=_names("ANTHROPIC_MODEL"), description="Model of Claude Code where a run names none."
     )
+    claude_code_enable_tasks: str = Field(
+        "",
+        validation_alias=_names("CLAUDE_CODE_ENABLE_TASKS"),
+        description="`0` gives Claude Code its TodoWrite tool instead of its Task tools.",
+    )
+    claude_code_max_retries: str = Field(
+        "",
+        validation_alias=_names("CLAUDE_CODE_MAX_RETRIES"),
+        description="Tries of one model call by Claude Code itself, before the attempt fails.",
+    )
     claude_code_path: str = Field(
         "",
         validation_alias=_names("PADDOCK_CLAUDE_CODE_PATH"),
@@ -238,6 +248,8 @@ class Settings(BaseSettings):
             "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
             "ANTHROPIC_BASE_URL": self.anthropic_base_url,
             "ANTHROPIC_MODEL": self.anthropic_model,
+            "CLAUDE_CODE_ENABLE_TASKS": self.claude_code_enable_tasks,
+            "CLAUDE_CODE_MAX_RETRIES": self.claude_code_max_retries,
         }
         return {name: value for name, value in names.items() if value}
 

@@ -93,6 +93,7 @@ class Container:
         return DriverParts(
             settings=self.settings,
             stream=self.stream,
+            store=self.store,
             bell=self.bell,
             providers=self.providers,
             session_workers=self.session_workers,

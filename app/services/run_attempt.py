@@ -7,6 +7,7 @@ already are done. So whoever drives, and however often the driver dies, the log 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from app.models import AgentRun, Todo
 from app.ports import AGENT_EXITED, AgentHost, ExecutorError, Turn
 from app.services import human_loop, policy, runs
 from app.services.event_log import RunLog
+from app.services.run_blobs import RunBlobs
 
 Change = Callable[[int], None]
 
@@ -115,7 +117,7 @@ class Attempt:
         if kind == EventType.USAGE_UPDATE:
             data = usage.add(self._usage_before, data)
         cleaned: Mapping[str, Any] = self._parts.redactor.clean(data)
-        return cleaned
+        return self._parts.blobs.shorten(cleaned) if kind == EventType.TOOL_RESULT else cleaned
 
     def _track_requests(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         for kind, data in events:
@@ -195,11 +197,16 @@ class Attempt:
         self._parts.host.signal(self.agent_id, "TERM", key=intent.key, epoch=self._parts.lease.epoch)
 
 
+@dataclass(frozen=True, slots=True)
 class AttemptParts:
-    """What an attempt works with: the log and lease of its holder, the executor, and the secrets to keep out."""
+    """What an attempt works with: the log and lease of its holder, the executor, the secrets to keep out, and where long
+    outputs go."""
 
-    def __init__(self, log: RunLog, lease: Lease, host: AgentHost, redactor: Redactor) -> None:
-        self.log, self.lease, self.host, self.redactor = log, lease, host, redactor
+    log: RunLog
+    lease: Lease
+    host: AgentHost
+    redactor: Redactor
+    blobs: RunBlobs
 
 
 def _store_todos(run: AgentRun, draft: Draft, seq: int) -> None:

@@ -25,12 +25,23 @@ from app.domain.turn import Outcome
 from app.errors import Invalid, LeaseLost, NotFound, Unavailable
 from app.log import logger
 from app.models import AgentRun, ChatSession, RunCommand
-from app.ports import AGENT_EXITED, AgentStart, Bell, EventStream, Executor, ExecutorError, Provider, Providers
+from app.ports import (
+    AGENT_EXITED,
+    AgentStart,
+    Bell,
+    EventStream,
+    Executor,
+    ExecutorError,
+    ObjectStore,
+    Provider,
+    Providers,
+)
 from app.services import human_loop, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.inbox import Inbox, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
 from app.services.run_attempt import Attempt, AttemptParts, now_draft
+from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
 from app.services.run_sync import RunSync
 from app.services.session_workers import SessionWorkers
@@ -54,6 +65,7 @@ class DriverParts:
 
     settings: Settings
     stream: EventStream
+    store: ObjectStore
     bell: Bell
     providers: Providers
     session_workers: SessionWorkers
@@ -213,7 +225,7 @@ class RunDriver:
             self._begin_attempt(provider, executor, settings)
         launch = run_launch.recall(self._run, settings)
         redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
-        parts = AttemptParts(self._log, self._lease, executor, redactor)
+        parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run))
         attempt = Attempt(self._run, launch, provider.begin(launch), parts)
         state = executor.find_agent(attempt.agent_id)
         if state is None and self._log.last_record(launch.attempt) > 0:

@@ -61,13 +61,15 @@ _ENVIRONMENT = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_DISABLE_CRON": "1",
+    "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",  # newer models have none of their own accord
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+    "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",  # with its newest models, and with names it does not know, the CLI leaves them out
     "CLAUDE_CODE_MAX_RETRIES": MAX_RETRIES,
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
 }
-_PASSED_ON = ("ANTHROPIC_", "CLAUDE_CODE_MAX_")
+_PASSED_ON = ("ANTHROPIC_", "CLAUDE_CODE_")
 """Beginnings of the names of settings that become variables of the agent."""
 
 
