@@ -188,6 +188,12 @@ def test_todos_of_task_tools_come_as_the_whole_list(driver: PipeDriver, launch: 
     assert [todo["content"] for todo in updates[-1]["todos"]] == ["write the file", "report"]
 
 
+@pytest.mark.parametrize("named", [None, "a-model-of-some-gateway"])
+def test_todos_come_whatever_the_model(driver: PipeDriver, launch: Launcher, named: str | None) -> None:
+    updates = driver.play(launch("[[todo]]", model=named)).of("todo.update")
+    assert [todo["content"] for todo in updates[-1]["todos"]] == ["write the file", "report"]
+
+
 def test_a_stop_in_mid_text_cancels_and_the_text_still_adds_up(driver: PipeDriver, launch: Launcher) -> None:
     played = driver.play(launch("[[slow:1000:20]]"), person=stop_at("message.delta", 3))
     assert played.outcome.status is RunStatus.CANCELED
