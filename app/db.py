@@ -137,7 +137,7 @@ def statements_of(script: str) -> list[str]:
 
 
 def _migration_files(suffix: str) -> list[Path]:
-    files = [path for path in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+    files = sorted(SQL_FOLDER.glob("[0-9]*.sql"))
     return [path for path in files if path.name.endswith(suffix) or path.name.count(".") == 1]
 
 

@@ -133,7 +133,7 @@ class RunDriver:
 
     def _run_in_sandbox(self, provider: Provider) -> None:
         """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
-        executor = self._prepare_sandbox(provider)
+        executor = self._prepare_sandbox()
         if executor is None:
             return
         executor.fence(self._run.id, self._lease.epoch)
@@ -200,7 +200,7 @@ class RunDriver:
             )
         return provider.readiness(self._parts.settings.provider_settings).failure
 
-    def _prepare_sandbox(self, provider: Provider) -> Executor | None:
+    def _prepare_sandbox(self) -> Executor | None:
         session = ChatSession.get_by_id(self._run.session_id)
         try:
             ready = self._parts.session_workers.ensure_running(session, labels=self._labels(), on_phase=self._on_phase)
