@@ -62,6 +62,7 @@ _ENVIRONMENT = {
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_DISABLE_CRON": "1",
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+    "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",  # newer models, and names the CLI does not know, have none of their own accord
     "CLAUDE_CODE_MAX_RETRIES": MAX_RETRIES,
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
