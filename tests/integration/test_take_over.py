@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.services.log_check import check
 from redis import Redis
 
 from app.domain.journal import Record, agent_id
 from app.domain.run_state import TERMINAL
 from app.models import AgentRun
 from app.services import run_launch
+from app.services.log_check import check
 from app.services.run_attempt import Attempt
 from tests.support.redis import RedisServer
 from tests.support.world import World, open_world
