@@ -19,6 +19,7 @@ from cli.screen import RunScreen
 
 Json = Mapping[str, Any]
 DETACHED = 130  # what shells report for a command that Ctrl-C ended
+LONGEST_STOP_SECONDS = 10.0
 _INTERRUPT = "interrupt"
 _END = "end"
 
@@ -40,6 +41,7 @@ class Following:
         self._asking = Asking(self._screen)
         self._terminal = Terminal()
         self._interrupts = 0
+        self._stopper: threading.Thread | None = None
         self._last = 0
 
     def run(self, cursor: int = 0) -> int:
@@ -124,9 +126,13 @@ class Following:
         self._interrupts += 1
         if self.stops and self._interrupts == 1:
             screen.err.print("\nstopping the run… (Ctrl-C again lets go of it)")
-            threading.Thread(target=self._stop, daemon=True).start()
+            self._stopper = threading.Thread(target=self._stop, daemon=True)
+            self._stopper.start()
             return False
-        screen.err.print(f"\nthe run goes on: paddock tail {self.run_id} --cursor {self._last}")
+        if self._stopper is not None:
+            self._stopper.join(LONGEST_STOP_SECONDS)  # the wish to stop must have left before we do
+        word = "is being stopped" if self._stopper is not None else "goes on"
+        screen.err.print(f"\nthe run {word}: paddock tail {self.run_id} --cursor {self._last}")
         return True
 
     def _stop(self) -> None:

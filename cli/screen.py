@@ -34,6 +34,7 @@ _STATUS_STYLES = {
 }
 _SILENT = {"run.closed", "usage.update", "tool.output"}
 LONGEST_LINE = 160
+WIDEST_TABLE = 1000  # where no terminal's edge wraps it
 
 
 def clean(text: object) -> str:
@@ -203,16 +204,16 @@ def usage_line(usage: Json) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print a table; cells may hold markup of ours, so callers escape what users or agents wrote."""
+    """Print a table whose first column is an id; cells may hold markup of ours, so callers escape what users or agents wrote."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first one is an id, to be copied
     count = 0
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
         count += 1
     if count:
-        out.print(table)
+        out.print(table, width=None if out.is_terminal else WIDEST_TABLE)
     else:
         out.print(f"[dim]{escape(empty)}[/]")
 
