@@ -15,10 +15,12 @@ import orjson
 from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
+from wsproto.utilities import RemoteProtocolError
 
 from app.domain.events import Event, envelope
 from app.domain.permissions import Permission, Principal
 from app.models import AgentRun
+from web.errors import BadRequest
 from web.guard import release_connection
 from web.hub import Batch, Heartbeat, Item, Subscription
 from web.parts import Parts
@@ -61,7 +63,10 @@ def handshake(serve: Callable[[Any], None]) -> Response:
         if name in environ:
             environ[name] = WholeSends(environ[name])
     Sock().route("", bp=_Taker())(serve)
-    return taken[0]()
+    try:
+        return taken[0]()
+    except RemoteProtocolError:
+        raise BadRequest("websocket_expected", "The WebSocket handshake is not well-formed.") from None
 
 
 class WholeSends:

@@ -33,6 +33,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
+_LINE_ENDS = tuple((letter.encode(), f"\\u{ord(letter):04x}".encode()) for letter in "\u0085\u2028\u2029")
 UI_HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 
 
@@ -86,9 +87,18 @@ def encode(events: Sequence[Event], names: Names) -> bytes:
     """Return events as frames, in the wire form of the log."""
     return b"".join(
         b"id: %d\nevent: %s\ndata: %s\n\n"
-        % (event.seq, event.type.encode(), orjson.dumps(envelope(event, names.session_id, names.trace_id)))
+        % (event.seq, event.type.encode(), one_line(envelope(event, names.session_id, names.trace_id)))
         for event in events
     )
+
+
+def one_line(value: object) -> bytes:
+    """Return JSON that every reader takes for one line: some split at Unicode's line ends, which the standard does not."""
+    text = orjson.dumps(value)
+    for raw, escaped in _LINE_ENDS:
+        if raw in text:
+            text = text.replace(raw, escaped)
+    return text
 
 
 def _frames(subscription: Subscription, names: Names) -> Iterator[bytes]:
@@ -124,6 +134,6 @@ def _ui_frame(projection: UiMessageStream, event: Event, is_new: bool) -> bytes:
     chunks = projection.project(event)
     if not is_new or not chunks:
         return b""
-    lines = [b"data: " + orjson.dumps(chunk) for chunk in chunks]
+    lines = [b"data: " + one_line(chunk) for chunk in chunks]
     lines[-1] = b"id: %d\n" % event.seq + lines[-1]
     return b"\n\n".join(lines) + b"\n\n"
