@@ -37,7 +37,6 @@ class Attempt:
         self.agent_id = agent_id(run.id, launch.attempt)
         self.status = RunStatus(run.status)
         self.outcome: Outcome | None = None
-        self.ending = False
         self.message: str | None = run.message
         self.usage: dict[str, Any] = dict((run.launch or {}).get("usageBefore") or {})
         self.position = 0
@@ -193,7 +192,6 @@ class Attempt:
         )
 
     def _end(self, intent: EndAgent) -> None:
-        self.ending = True
         self._parts.host.signal(self.agent_id, "TERM", key=intent.key, epoch=self._parts.lease.epoch)
 
 

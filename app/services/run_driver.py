@@ -22,7 +22,7 @@ from app.domain.lease import Lease
 from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
-from app.errors import Invalid, LeaseLost, NotFound, Unavailable
+from app.errors import AppError, LeaseLost, Unavailable
 from app.log import logger
 from app.models import AgentRun, ChatSession, RunCommand
 from app.ports import (
@@ -82,6 +82,7 @@ class RunDriver:
         self._inbox = Inbox()
         self._kill_at: float | None = None
         self._kill_stage = 0
+        self._ending_agent = False
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -180,7 +181,7 @@ class RunDriver:
         name = agent_id(self._run.id, self._run.attempt)
         if executor is not None and executor.find_agent(name) is not None:
             executor.fence(self._run.id, self._lease.epoch)
-            executor.signal(name, "KILL", key=f"poison:{self._lease.epoch}", epoch=self._lease.epoch)
+            self._signal(executor, name, "KILL", f"poison:{self._lease.epoch}")
 
     def _provider(self) -> Provider:
         launch = self._run.launch or {}
@@ -204,8 +205,9 @@ class RunDriver:
         session = ChatSession.get_by_id(self._run.session_id)
         try:
             ready = self._parts.session_workers.ensure_running(session, labels=self._labels(), on_phase=self._on_phase)
-        except (Invalid, NotFound) as error:  # what was asked for cannot be set up, however often it is tried
-            self._ending.refuse(Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or ""))
+        except AppError as error:
+            failure = Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or "", retryable=error.retryable)
+            self._ending.end_attempt(None, Outcome(RunStatus.FAILED, FailureCode.SETUP_FAILED, failure))
             return None
         return ready.executor
 
@@ -281,7 +283,7 @@ class RunDriver:
         name = agent_id(self._run.id, self._run.attempt)
         state = executor.find_agent(name) if self._run.attempt else None
         if state is not None and state.running:
-            executor.signal(name, "KILL", key=f"replaced:{self._lease.epoch}", epoch=self._lease.epoch)
+            self._signal(executor, name, "KILL", f"replaced:{self._lease.epoch}")
 
     def _follow(self, attempt: Attempt, executor: Executor) -> None:
         """Take records until the journal is closed."""
@@ -321,10 +323,14 @@ class RunDriver:
         threading.Thread(target=read, name=f"journal-{name}", daemon=True).start()
 
     def _watch_ending(self, attempt: Attempt, record: Record) -> None:
+        """The turn is over, or somebody wants it to be: after a while the agent is made to end."""
         if record.kind == "exit":
             self._kill_at = None
-        elif attempt.ending and self._kill_stage == 0:  # SIGTERM was sent: the next is SIGKILL
-            self._kill_stage = 1
+        elif attempt.outcome is not None and not self._ending_agent:
+            self._ending_agent = True
+            self._kill_stage = 1  # SIGTERM was sent by the adapter's intent: the next is SIGKILL
+            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+        elif self._run.stop_requested_at is not None and self._kill_at is None:  # an earlier holder applied the stop
             self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
 
     def _tick(self, attempt: Attempt, executor: Executor) -> None:
@@ -336,7 +342,14 @@ class RunDriver:
         signal: Literal["TERM", "KILL"] = "TERM" if self._kill_stage == 0 else "KILL"
         key = f"escalate:{self._lease.epoch}:{self._kill_stage}"
         self._kill_stage += 1
-        executor.signal(attempt.agent_id, signal, key=key, epoch=self._lease.epoch)
+        self._signal(executor, attempt.agent_id, signal, key)
+
+    def _signal(self, executor: Executor, name: str, signal: Literal["TERM", "KILL"], key: str) -> None:
+        try:
+            executor.signal(name, signal, key=key, epoch=self._lease.epoch)
+        except ExecutorError as error:
+            if error.code != AGENT_EXITED:
+                raise
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 
