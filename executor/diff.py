@@ -65,7 +65,7 @@ class Baseline:
         if os.path.exists(self._index):
             with open(self._index, "rb") as kept, open(index, "wb") as copy:
                 copy.write(kept.read())
-        self._git(index=index).run("add", "--intent-to-add", "--", ".")
+        self._git(index=index).run("add", "--intent-to-add", "--ignore-removal", "--", ".")
         try:
             return self._changes(index, [])
         except GitFailed:  # git gives up on the first file that cannot be read

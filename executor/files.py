@@ -223,6 +223,7 @@ def write_atomically(folder: int, name: str, data: Iterator[bytes], mode: int | 
         with os.fdopen(descriptor, "wb") as file:
             for part in data:
                 size += file.write(part)
+            file.flush()  # a write after it would take a set-user-id bit away again
             os.fchmod(file.fileno(), _mode_of(folder, name) if mode is None else mode)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:

@@ -28,10 +28,12 @@ def stamp_of(found: os.stat_result) -> Stamp:
 @dataclass(slots=True)
 class Scan:
     """One walk over one tree. `known` maps paths to `(stamp, sha256)` of files that need not be read again while their stamp
-    holds; `left_out` are folders that are not looked into."""
+    holds, unless its ctime is later than `racy_after_ns`: it may have been written again within one tick of the clock.
+    `left_out` are folders that are not looked into."""
 
     tree: Tree
     known: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    racy_after_ns: float = 0.0
     left_out: frozenset[str] = frozenset()
     skipped: list[dict[str, str]] = field(default_factory=list)
 
@@ -72,20 +74,27 @@ class Scan:
                     target = to_text(os.readlink(name, dir_fd=folder))
                     yield {"path": path, "type": "symlink", "mode": 0o777, "target": target}
                 elif stat.S_ISREG(found.st_mode):
-                    yield self._file(folder, name, path)
+                    yield self._known_file(found, path) or self._file(folder, name, path)
                 else:
                     self.skipped.append({"path": path, "type": "special"})
             except (FileNotFoundError, NotADirectoryError):
                 continue  # gone or replaced since it was listed; the next scan sees what it became
+
+    def _known_file(self, found: os.stat_result, path: str) -> dict[str, Any] | None:
+        known, stamp = self.known.get(path), stamp_of(found)
+        if known is None or known[0] != stamp:
+            return None
+        mode = stat.S_IMODE(found.st_mode)
+        locked = not mode & 0o400 and os.geteuid() != 0  # reading it again would itself move its ctime, for ever
+        if found.st_ctime_ns > self.racy_after_ns and not locked:
+            return None
+        return {"path": path, "type": "file", "mode": mode, "size": stamp[0], "sha256": known[1], "stamp": stamp}
 
     def _file(self, folder: int, name: str, path: str) -> dict[str, Any]:
         with open_for_hashing(folder, name) as descriptor:
             found = os.fstat(descriptor)
             stamp = stamp_of(found)
             entry: dict[str, Any] = {"path": path, "type": "file", "mode": stat.S_IMODE(found.st_mode)}
-            known = self.known.get(path)
-            if known is not None and known[0] == stamp:
-                return {**entry, "size": stamp[0], "sha256": known[1], "stamp": stamp}
             for _ in range(_READS):
                 size, digest = _hash(descriptor)
                 before, stamp = stamp, stamp_of(os.fstat(descriptor))

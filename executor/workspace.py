@@ -106,7 +106,7 @@ class Workspace:
         for root in asked["roots"]:
             known = {row[0]: ((row[1], row[2], row[3], row[4]), row[5]) for row in asked.get("known", {}).get(root, [])}
             left_out = frozenset(asked.get("leaveOut", {}).get(root, []))
-            scans[root] = Scan(self.trees[root], known, left_out)
+            scans[root] = Scan(self.trees[root], known, asked.get("racyAfterNs", 0.0), left_out)
         return Response(200, ManifestStream(scans, self._quiet_mark).parts())
 
     def content(self, request: Request) -> Response:

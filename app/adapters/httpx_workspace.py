@@ -11,7 +11,7 @@ import orjson
 
 from app.adapters.httpx_frames import FrameReader
 from app.adapters.httpx_transport import LONG_SECONDS, Call, Transport, as_app_error, json_body
-from app.domain.manifest import WORTHLESS_AGENT_DATA, Entry, Manifest, Root
+from app.domain.manifest import RACY_SECONDS, WORTHLESS_AGENT_DATA, Entry, Manifest, Root
 from app.domain.turn import Probe, ProbeResult
 from app.ports import CommandResult, ExecutorError
 
@@ -41,10 +41,10 @@ class HttpxWorkspace:
     # --- snapshots ---------------------------------------------------------------------------------------------------------
 
     def scan(self, roots: Sequence[Root], *, reason: str, known: Manifest | None = None) -> Manifest:
-        trusted = known.without_racy_stamps() if known is not None else None
         body = {
             "roots": list(roots),
-            "known": {root: _known(trusted.tree(root)) for root in roots} if trusted is not None else {},
+            "known": {root: _known(known.tree(root)) for root in roots} if known is not None else {},
+            "racyAfterNs": (known.scanned_at - RACY_SECONDS) * 1e9 if known is not None else 0.0,
             "leaveOut": {"agent": list(WORTHLESS_AGENT_DATA)},
         }
         answer = self._ask("sync", f"workspace.sync.{reason}", body)
