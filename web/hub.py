@@ -11,9 +11,11 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from app import db
 from app.domain.events import Event, EventType
@@ -31,7 +33,8 @@ EVENT_BYTES = 512
 """What an event costs beyond its text, about."""
 SUBSCRIBED_SECONDS = 2.0
 LOST_FEED_POLL_SECONDS = 1.0
-PARALLEL_READS = 16
+PARALLEL_READS = 4
+"""Threads (greenlets) that read logs, each with its connection: a thousand clients must not open a thousand of them."""
 
 
 class Batch:
@@ -76,6 +79,7 @@ class Reset:
 
 
 Item = Batch | Heartbeat | Reset
+T = TypeVar("T")
 
 
 class _Channel:
@@ -247,7 +251,7 @@ class Hub:
         self._reader, self._feed, self._heartbeat_seconds = reader, feed, heartbeat_seconds
         self._channels: dict[str, _Channel] = {}
         self._lock = threading.Lock()
-        self._reads = threading.BoundedSemaphore(PARALLEL_READS)
+        self._reads = ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="hub-read")
         self._look = threading.Event()
         self._poked: set[str] = set()
         self._started = self._closed = False
@@ -285,6 +289,7 @@ class Hub:
         for subscription in subscriptions:
             subscription.close()
         self._feed.close()
+        self._reads.shutdown(wait=False, cancel_futures=True)
 
     # --- for subscriptions --------------------------------------------------------------------------------------------------
 
@@ -302,12 +307,7 @@ class Hub:
             pages = channel.pages
             page = pages.get(after)
             if page is None:
-                try:
-                    with self._reads, db.connection():
-                        events = self._reader.read(channel.run_id, after, PAGE)
-                except Unavailable as error:
-                    logger.warning("log not readable", run_id=channel.run_id, why=error.message)
-                    return None
+                events = self._ask(lambda: self._reader.read(channel.run_id, after, PAGE))
                 if not events:
                     return None
                 page = Batch(events)
@@ -380,9 +380,20 @@ class Hub:
                 channel.saw(position.last)
 
     def _positions(self, run_ids: Sequence[str]) -> dict[str, Position]:
+        return (self._ask(lambda: self._reader.positions(run_ids)) if run_ids else None) or {}
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """Let one of the reading threads ask the stores; None where they do not answer now, or the hub is closed."""
+
+        def ask() -> T:
+            with nullcontext() if db.is_sqlite() else db.connection():  # opening SQLite costs more than reading it
+                return question()
+
         try:
-            with self._reads, db.connection():
-                return self._reader.positions(run_ids) if run_ids else {}
+            return self._reads.submit(ask).result()
         except Unavailable as error:
-            logger.warning("logs not readable", runs=len(run_ids), why=error.message)
-            return {}
+            logger.warning("logs not readable", why=error.message)
+        except (RuntimeError, CancelledError):
+            if not self._closed:
+                raise
+        return None

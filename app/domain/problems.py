@@ -19,7 +19,7 @@ class Problem:
 PROBLEMS: dict[str, Problem] = {
     # --- the request itself
     "body_malformed": Problem(400, "The body is not what its content type says.", "Send one well-formed JSON object."),
-    "cursor_malformed": Problem(400, "The cursor is not one of ours.", "Use `nextCursor` or the last `seq` unchanged."),
+    "cursor_malformed": Problem(422, "The cursor is not one of ours.", "Use `nextCursor` or the last `seq` unchanged."),
     "idempotency_key_missing": Problem(
         400, "A POST with an effect needs an Idempotency-Key.", "Add the header, with a new value per request."
     ),
@@ -104,8 +104,7 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "run_exists": Problem(409, "There is a run of this id already.", "Leave `runId` out or choose another."),
     "not_queued": Problem(409, "Only runs that still wait can change places.", "Look at the runs' status."),
-    "already_finished": Problem(409, "The run has ended.", "Send a new message to the session."),
-    "already_closed": Problem(
+    "request_closed": Problem(
         409, "The request was closed without an answer.", "Look at the run: it went on without it."
     ),
     "reply_invalid": Problem(
@@ -113,7 +112,25 @@ PROBLEMS: dict[str, Problem] = {
     ),
     # --- sandboxes and files
     "worker_not_active": Problem(409, "The sandbox of this session does not run.", "Activate it first."),
-    "sync_required": Problem(409, "The files are not safe yet.", "Sync the session, then try again."),
+    "run_active": Problem(409, "The session is at work.", "Wait for the run to end, or stop it first."),
+    "worker_busy": Problem(503, "Another operation on this sandbox goes on.", "Wait for it to end, then try again."),
+    "worker_vanished": Problem(409, "The sandbox is gone.", "Activate it: the newest snapshot is restored."),
+    "wish_refused": Problem(409, "What was wished of the sandbox cannot be done.", "Read what the message says."),
+    "workspace_unstable": Problem(409, "Files change while they are saved.", "Stop what writes them, then try again."),
+    "receipt_missing": Problem(409, "The files are not proven safe.", "Stop the sandbox first: that saves them."),
+    "snapshot_incomplete": Problem(409, "The newest snapshot lacks content.", "Sync again while the sandbox is there."),
+    "snapshot_damaged": Problem(
+        409, "A stored snapshot cannot be read.", "Restore an older snapshot; look at the store."
+    ),
+    "restore_incomplete": Problem(
+        503, "Not all content could be brought back.", "Try again; look at the object store."
+    ),
+    "content_incomplete": Problem(503, "Content ended early on its way to the store.", "Try again."),
+    "content_not_as_scanned": Problem(503, "Content changed on its way.", "Try again."),
+    "sandbox_lost": Problem(503, "The sandbox does not answer.", "Send the next message, or activate it."),
+    "manifest_unsafe": Problem(422, "A snapshot names paths outside the workspace.", "Do not restore it."),
+    "repo_unavailable": Problem(422, "The repository could not be cloned.", "Look at its address, ref and access."),
+    "bundle_missing": Problem(422, "The uploaded bundle is gone.", "Upload it again."),
     "path_outside": Problem(422, "The path leads outside the workspace.", "Use a path below /workspace."),
     "path_invalid": Problem(422, "The path cannot be used.", "Use a plain path below /workspace."),
     "not_a_file": Problem(422, "This is not a regular file.", "Choose a file."),
@@ -126,6 +143,6 @@ PROBLEMS: dict[str, Problem] = {
     "login_closed": Problem(
         503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."
     ),
-    "shutting_down": Problem(503, "This process is about to stop.", "Try again: another one answers."),
+    "hub_stopped": Problem(503, "A web process does not follow logs any more.", "Restart it: `make up`."),
     "internal": Problem(500, "A defect of the platform.", "Report it with the request id."),
 }

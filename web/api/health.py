@@ -66,7 +66,7 @@ def _tried(probe: Callable[[], Any]) -> dict[str, str]:
 
 def _require(alive: bool) -> None:
     if not alive:
-        raise Unavailable("internal", "The hub's thread has stopped.")
+        raise Unavailable("hub_stopped", "The hub's thread has stopped.")
 
 
 def _lines(own: Parts) -> Iterable[str]:

@@ -9,7 +9,7 @@ from flask import Response, request
 from app import db
 from app.domain.events import EventType, envelope
 from app.domain.permissions import Permission, Principal
-from app.errors import Invalid
+from app.errors import Conflict
 from app.models import AgentRun
 from app.services import run_creation, run_lists, runs
 from web import access
@@ -68,7 +68,7 @@ def move_run(run: AgentRun, principal: Principal, body: MoveBody) -> RunView:
     """Put a queued run before another queued one of its session."""
     before = access.get_run(principal, body.before, Permission.RUN_MOVE)
     if before.id == run.id or before.session_id != run.session_id:
-        raise Invalid("not_queued", "`before` must be another run of the same session.")
+        raise Conflict("not_queued", "`before` must be another run of the same session.")
     runs.move(run, before)
     return run_view(AgentRun.get_by_id(run.id))
 

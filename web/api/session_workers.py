@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.permissions import Permission, Principal
-from app.errors import Conflict, NotFound
+from app.domain.problems import PROBLEMS
+from app.errors import AppError, Conflict, Invalid, NotFound, Unavailable
 from app.models import ChatSession, SessionWorker
 from app.services import run_lists, session_workers
 from app.services.session_workers import Wish
@@ -74,10 +75,13 @@ def _granted(session: ChatSession) -> SessionWorker | None:
     return worker if worker is not None and worker.wish is None else None
 
 
-def _refusal(text: str) -> Conflict:
-    """A refused wish is kept as `code: message`."""
+def _refusal(text: str) -> AppError:
+    """A refused wish is kept as `code: message`; the list of problems knows what kind of error it is."""
     code, separator, message = text.partition(": ")
-    return Conflict(code, message) if separator else Conflict("wish_refused", text)
+    if not separator or code not in PROBLEMS:
+        return Conflict("wish_refused", text)
+    kinds: dict[int, type[AppError]] = {422: Invalid, 503: Unavailable}
+    return kinds.get(PROBLEMS[code].status, Conflict)(code, message)
 
 
 def _find(session: ChatSession) -> SessionWorker | None:
