@@ -7,7 +7,7 @@ WITH_AGENTS := $(if $(filter none,$(AGENTS)),,agents)
 installed = { test -x $(BIN)/python && sha256sum --check --status .venv/.stamp-$(1) 2>/dev/null; } || python3 cli/install.py $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs runtime agents dev machine test check bench lock hooks
+.PHONY: help up down status logs runtime agents dev machine test faults check bench lock hooks
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ logs: runtime ## show the last lines of all logs (FOLLOW=1 stays with them)
 
 test: runtime agents dev machine ## run all tests (ARGS="tests/unit -k name" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: runtime agents dev machine ## run the fault tests at full length, (ARGS="-k clients" for some)
+	@PADDOCK_FAULTS_LONG=1 $(BIN)/python -m pytest --timeout 3600 tests/faults $(ARGS)
 
 check: runtime dev ## lint, format, types, imports, sizes
 	@$(BIN)/ruff check .

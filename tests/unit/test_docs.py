@@ -13,14 +13,18 @@ from app.config import SECRET_NAMES, Settings
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = ROOT / "docs/operations.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-ROW = re.compile(r"^\| (?P<names>`[A-Z][A-Z0-9_]+`(?: · `[A-Z][A-Z0-9_]+`)*) \| (?P<default>[^|]*) \| (?P<meaning>[^|]+) \|$")
+ROW = re.compile(
+    r"^\| (?P<names>`[A-Z][A-Z0-9_]+`(?: · `[A-Z][A-Z0-9_]+`)*) \| (?P<default>[^|]*) \| (?P<meaning>[^|]+) \|$"
+)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def rows() -> dict[str, re.Match[str]]:
     """Return the rows of the settings table, by each name that they document."""
-    section = OPERATIONS.read_text(encoding="utf-8").partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
+    section = (
+        OPERATIONS.read_text(encoding="utf-8").partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
+    )
     found: dict[str, re.Match[str]] = {}
     for line in section.splitlines():
         row = ROW.match(line)
@@ -89,7 +93,9 @@ def test_make_targets_in_the_documentation_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        spans = re.findall(r"`([^`\n]+)`", text) + [line for block in FENCE.findall(text) for line in block.splitlines()]
+        spans = re.findall(r"`([^`\n]+)`", text) + [
+            line for block in FENCE.findall(text) for line in block.splitlines()
+        ]
         for span in spans:
             words = re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*make((?: [a-z-]+)+)(?=$| [A-Z#&|]|\s{2})", span)
             for target in words[1].split() if words else []:
@@ -104,7 +110,9 @@ def test_commands_in_the_documentation_exist() -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for word in re.findall(r"(?:^|[`$ ])(?:\.venv/bin/)?paddock ([a-z][a-z-]+)\b", "\n".join(code_of(text)), re.MULTILINE):
+        for word in re.findall(
+            r"(?:^|[`$ ])(?:\.venv/bin/)?paddock ([a-z][a-z-]+)\b", "\n".join(code_of(text)), re.MULTILINE
+        ):
             assert word in known, f"{page.name}: paddock {word}"
 
 
