@@ -27,7 +27,7 @@ logs: runtime ## show the last lines of all logs (FOLLOW=1 stays with them)
 test: runtime agents dev machine ## run all tests (ARGS="tests/unit -k name" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-faults: runtime agents dev machine ## run the fault tests at full length, (ARGS="-k clients" for some)
+faults: runtime agents dev machine ## run the fault tests at full length (ARGS="-k clients" for some)
 	@PADDOCK_FAULTS_LONG=1 $(BIN)/python -m pytest --timeout 3600 tests/faults $(ARGS)
 
 check: runtime dev ## lint, format, types, imports, sizes
