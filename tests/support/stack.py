@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,11 @@ from typing import Any
 
 import httpx
 
+from app import config, db
+from app.container import Container, build
 from cli.processes import ProcessMark
 from cli.supervisor import Record
+from tests.support.model_server import ModelServer
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +34,7 @@ COMMAND = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cli.main import main; main()",
 )
 
+KEY = "sk-scripted-0123456789"
 NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "ANTHROPIC_", "PADDOCK_", "RUN_QUEUE_", "EXECUTOR_")
 
 
@@ -82,6 +87,15 @@ class Stack:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
 
+    def start(self, client: httpx.Client, prompt: str, **body: Any) -> str:
+        """Start a run (of the scripted agent unless `provider` says otherwise) and return its id at once."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex, "Prefer": "respond-async"}
+        answer = client.post(
+            "/api/runs/start", json={"provider": "scripted", "prompt": prompt, **body}, headers=headers
+        )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["runId"])
+
     def processes(self) -> dict[str, ProcessMark]:
         """Return the processes that run now, by name."""
         return {name: mark for name, mark in Record(self.var / "run").children().items() if mark.is_alive}
@@ -104,8 +118,24 @@ class Stack:
         path = self.var / "logs" / f"{name}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Container]:
+        """Its parts, for looking behind the curtain: SQL, Redis, sandboxes."""
+        names = {"DATABASE_URL": "", "REDIS_URL": "", **self.env, "PADDOCK_VAR": str(self.var)}
+        container = build(config.load(_env_file=None, **names))
+        try:
+            with db.connection():
+                yield container
+        finally:
+            container.database.close()
+
     def _ready(self) -> bool:
         return httpx.get(f"{self.url}/ready", timeout=5, trust_env=False).status_code == 200
+
+
+def claude_code(model: ModelServer) -> dict[str, str]:
+    """The environment in which Claude Code talks to a scripted model server."""
+    return {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_MODEL": "claude-sonnet-4-5"}
 
 
 def free_port() -> int:

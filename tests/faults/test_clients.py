@@ -1,0 +1,116 @@
+"""Clients that are cut off, by a killed web tier or by themselves: each gets the whole log, once, in order (PROMISES R5)."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import orjson
+import pytest
+
+from app.domain.events import envelope
+from app.models import AgentRun
+from app.services import log_rows
+from app.services.log_check import ALL, check
+from cli.processes import ProcessMark
+from tests.support.stack import Stack, stack
+from tests.support.stream_clients import LogClient, SseClient, WebSocketClient, archive_of, assert_whole
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings(
+        "ignore:unclosed <socket:ResourceWarning"
+    ),  # of a WebSocket library refused in its handshake
+]
+
+LONG = bool(os.environ.get("PADDOCK_FAULTS_LONG"))
+"""`make faults` sets it; `make test` runs a slice."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    with stack({"PADDOCK_WORKER_THREADS": "10", "PADDOCK_STREAMS_PER_PRINCIPAL": "10000"}) as started:
+        yield started
+
+
+def rows_of(run: AgentRun) -> list[bytes]:
+    """The whole log as SQL has it."""
+    return [orjson.dumps(envelope(event, run.session_id, run.trace_id)) for event in log_rows.read(run.id, 0, ALL)]
+
+
+def assert_all_got_everything(running: Stack, clients: list[LogClient]) -> None:
+    with running.opened() as container, running.client() as api:
+        for run_id in {client.run_id for client in clients}:
+            run = AgentRun.get_by_id(run_id)
+            assert run.status == "succeeded"
+            archive = archive_of(api, run_id)
+            assert archive == rows_of(run)
+            mine = [client for client in clients if client.run_id == run_id]
+            for client in mine:
+                assert_whole(client, archive)
+            assert check(run_id, container.stream, [client.envelopes for client in mine]) == []
+
+
+def gunicorn_workers(master: ProcessMark) -> set[int]:
+    """The processes that a gunicorn master started and that live."""
+    path = f"/proc/{master.pid}/task/{master.pid}/children"
+    with suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+        return {int(pid) for pid in file.read().split()}
+    return set()
+
+
+def kill_a_worker(running: Stack) -> None:
+    workers = gunicorn_workers(running.processes()["web"])
+    for pid in workers:  # all of them: every client is cut off
+        os.kill(pid, signal.SIGKILL)
+    eventually(
+        lambda: len(gunicorn_workers(running.processes()["web"]) - workers) == len(workers), what="new web workers"
+    )
+
+
+def kill_the_master(running: Stack) -> None:
+    running.restart("web")
+    running.wait_until_ready()
+
+
+@pytest.mark.parametrize("kill", [kill_a_worker, kill_the_master])
+def test_clients_resume_from_their_cursor_after_web_was_killed(running: Stack, kill: Callable[[Stack], None]) -> None:
+    with running.client() as api:
+        runs = [running.start(api, "/slow 160 40") for _ in range(3)]
+    kinds = (SseClient, SseClient, WebSocketClient, WebSocketClient)
+    clients: list[LogClient] = [kind(running.url, running.token, run_id) for run_id in runs for kind in kinds]
+    for client in clients:
+        client.start()
+    for _ in range(3 if LONG else 1):
+        seen = {client: client.last for client in clients}
+        eventually(lambda: all(client.last > seen[client] + 10 for client in clients), what="all clients stream")  # noqa: B023
+        kill(running)
+    assert any(not client.closed for client in clients)  # it happened in the middle
+    for client in clients:
+        client.finish()
+    assert_all_got_everything(running, clients)
+    assert all(client.connections > 1 for client in clients)
+
+
+def test_clients_that_drop_again_and_again_get_the_archive_byte_for_byte(running: Stack) -> None:
+    """Twenty runs stream; fifty clients let go of their connection at random, in the middle of anything."""
+    words, pause_ms = (900, 40) if LONG else (120, 50)
+    shortest, longest = (1.0, 5.0) if LONG else (0.3, 2.0)
+    with running.client() as api:
+        runs = [running.start(api, f"/say größer \u2028 {number}\n/slow {words} {pause_ms}") for number in range(20)]
+    clients: list[LogClient] = [
+        SseClient(
+            running.url, running.token, runs[number % len(runs)], drop_after=lambda: random.uniform(shortest, longest)
+        )
+        for number in range(50)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.finish(240)
+    assert sum(client.connections for client in clients) > 2 * len(clients)
+    assert_all_got_everything(running, clients)
