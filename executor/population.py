@@ -17,11 +17,8 @@ class Population:
 
     def others(self) -> set[int]:
         """Return the pids of all but the executor's own processes."""
-        seen = processes.table()
-        if self._settings.own_pids:
-            return set(seen) - self._own
-        started = processes.marked(seen, processes.SANDBOX_MARK, self._settings.mark)
-        return (started | processes.descendants(seen, [os.getpid(), *started])) - self._own
+        seen = processes.table() if self._settings.own_pids else processes.below(os.getpid())
+        return set(seen) - self._own
 
     def quiet(self) -> bool:
         """True where nothing can write now: there is nothing, or it is stopped."""

@@ -57,6 +57,43 @@ def descendants(processes: dict[int, Process], roots: Iterable[int]) -> set[int]
     return found
 
 
+def below(root: int) -> dict[int, Process]:
+    """Return the living descendants of `root` without looking at the whole machine; as `root` gathers orphans that is all it started.
+
+    The kernel's lists of children may miss one while another ends, so two looks must agree.
+    """
+    seen = _below(root)
+    for _ in range(10):
+        before, seen = seen, _below(root)
+        if before.keys() == seen.keys():
+            break
+    return seen
+
+
+def _below(root: int) -> dict[int, Process]:
+    found: dict[int, Process] = {}
+    waiting = [root]
+    while waiting:
+        for pid in _children(waiting.pop()):
+            process = look(pid)
+            if pid not in found and process is not None and process.state not in ("Z", "X"):
+                found[pid] = process
+                waiting.append(pid)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with (
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                open(f"/proc/{pid}/task/{task}/children", "rb") as file,
+            ):
+                found += map(int, file.read().split())
+    return found
+
+
 def marked(processes: dict[int, Process], name: str, value: str) -> set[int]:
     """Return the pids of those started with `name=value` in their environment (a value that ends in `.` is a prefix)."""
     wanted = f"\0{name}={value}".encode() + (b"" if value.endswith(".") else b"\0")

@@ -4,31 +4,36 @@ The one module of `executor` that `app.adapters` may import.
 
 HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: Bearer <token>` on every call but `GET /health`.
 
-    GET  /health                                   -> Health (without a token: only `protocol` and `status`)
+    GET  /health                                   -> {protocol, status}; with a token also name, generation, bootId, agents, isolated
     POST /fence              {runId, epoch}         -> {epoch}; the highest epoch per run is kept on disk
     POST /agents             AgentSpec              -> AgentStatus; a known `agentId` is not started twice
     GET  /agents/{id}                               -> AgentStatus or 404
-    GET  /events?agent=ID&after=N&follow=0|1        -> frames of the journal's records with n > N; with follow=1 the
-                                                       response stays open until the journal is closed (an `exit` record)
-    POST /agents/{id}/records {kind, key}  + bytes  -> {n, duplicate}: `in` (a line for the agent's stdin) or `ctl`
+    GET  /events?agent=ID&after=N&follow=0|1        -> frames of the journal's records with n > N; with follow=1 the response stays
+                                                       open until the journal is closed (an `exit` record), and frames of kind
+                                                       `beat` (no record) show that the line is alive. 410 `records_gone`, 409 `ahead`
+    POST /agents/{id}/records?kind&key       bytes  -> {n, duplicate}: `in` (a line for the agent's stdin) or `ctl`;
+                                                       409 `agent_exited` for a new key on a closed journal
     POST /agents/{id}/ack    {n}                    -> {n}; records up to n may be deleted segment by segment
-    POST /agents/{id}/signal {signal, key}          -> {n, duplicate}; INT, TERM or KILL, to the agent's whole tree for KILL
-    POST /workspace/link-agent-data {probes}        -> {probes: [{exists, contains}]}
+    POST /agents/{id}/signal {signal, key}          -> {n, duplicate}; INT or TERM to the agent, KILL to its whole tree; recorded as
+                                                       a `ctl` of {"type": "signal", "signal": ...}
+    POST /workspace/link-agent-data {probes: [{glob, contains}]} -> {probes: [{exists, contains}]}
     POST /workspace/validate {requiredPaths}        -> {missing: [path]}
-    POST /workspace/sync     {roots, freeze, known} -> Scan (a manifest; nothing is sent)
-    POST /workspace/content  {items:[{root,path,sha256}]} -> frames: one `file` frame per item, bytes as hashed or `changed`
-    POST /workspace/stage    frames                 -> {staged: n}: blobs for a restore
+    POST /workspace/sync     {roots, known, racyAfterNs, leaveOut} -> {trees, skipped, scannedAt, fuzzy}; nothing is sent.
+                                                       `known`: {root: [[path, size, mtimeNs, ctimeNs, inode, sha256]]}
+    POST /workspace/content  {items: [{root, path, sha256, size}]} -> a frame per item, `status` `file` or `changed`
+    POST /workspace/stage    frames {sha256}        -> {staged: n}: blobs for a restore; those with another hash are dropped
     POST /workspace/restore  {roots, clean}         -> {missing: [sha256], written, removed}; writes only when nothing is missing
     POST /workspace/freeze   {frozen: bool}         -> {processes: n}: SIGSTOP / SIGCONT of everything but the executor
     POST /workspace/halt     {}                     -> {processes: n}: freeze, then SIGKILL everything but the executor
-    POST /workspace/seed     {bundle | url, ref}    -> {head, branch}: clone into an empty workspace, hooks off
-    GET  /workspace/tree?root&path                  -> {entries: [Entry]}   (one level, sorted)
+    POST /workspace/seed     {url, ref} | ?ref bundle (application/octet-stream) -> {head, branch}: clone into an empty workspace
+    GET  /workspace/tree?root&path                  -> {entries: [...]}   (one level, sorted)
     GET  /workspace/file?root&path&offset&limit     -> bytes; headers `x-size`, `x-mode`
-    PUT  /workspace/file?root&path                  -> {size}
-    POST /workspace/mkdir|rename|delete             -> {}
-    GET  /workspace/diff                            -> {baseline, patch, truncated, files:[{path, status, additions, deletions}]}
-    POST /tty/exec           {command, cwd, timeoutMs} -> {stdout, stderr, exitCode, timedOut}
+    PUT  /workspace/file?root&path            bytes -> {size}
+    POST /workspace/mkdir {path} | rename {from, to} | delete {path} -> {}
+    GET  /workspace/diff?baseline                   -> {baseline, patch, truncated, files: [{path, status, additions, deletions}]}
+    POST /tty/exec           {command, cwd, timeoutMs} -> {stdout, stderr, exitCode, timedOut, truncated}
 
+Paths of files are UTF-8; a byte that is not is U+FDD0 and two hex digits (`text_paths`).
 Effect calls on agents carry `x-paddock-epoch`; one lower than the run's highest is answered 409 `fenced`. Effect calls on
 the workspace carry `x-paddock-generation`; another generation than the executor's own is answered 409 `wrong_generation`.
 Errors are `{"error": code, "message": text}` with 400, 401, 404, 409, 413, 422 or 5xx.
@@ -47,9 +52,6 @@ GENERATION_HEADER = "x-paddock-generation"
 TRACE_HEADERS = ("x-trace-id", "x-session-id", "x-run-id", "x-executor-id", "x-operation", "x-trace-ts")
 
 RecordKind = Literal["spawn", "out", "err", "in", "ctl", "idle", "exit", "cut"]
-Root = Literal["workspace", "agent"]
-"""The two trees a snapshot holds: `/workspace`, and the agent's own state (its HOME)."""
-
 LINE_LIMIT = 16 * 1024 * 1024
 """Bytes; a longer line of an agent becomes a `cut` record."""
 SEGMENT_BYTES = 8 * 1024 * 1024
@@ -144,21 +146,3 @@ class AgentStatus:
             "startedAt": self.started_at,
             "exit": self.exit,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a tree. `path` is relative to its root, `/`-separated; `mode` are the permission bits.
-
-    `stamp` is `[size, mtime_ns, ctime_ns, inode]` of a file, as it was when its bytes were hashed;
-    `unstable` marks a file that changed during each of three reads.
-    """
-
-    path: str
-    type: Literal["file", "dir", "symlink"]
-    mode: int
-    size: int = 0
-    sha256: str | None = None
-    target: str | None = None
-    stamp: tuple[int, int, int, int] | None = None
-    unstable: bool = False

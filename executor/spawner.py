@@ -80,7 +80,7 @@ class Child:
                 processes.send(pid, signal.SIGKILL)
 
     def _tree(self) -> set[int]:
-        seen = processes.table()
+        seen = processes.below(os.getpid())
         roots = processes.marked(seen, processes.TREE_MARK, self.tree)
         roots |= {pid for pid, process in seen.items() if self.pid in (pid, process.session)}
         if self.ended.is_set():
