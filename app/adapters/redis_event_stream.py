@@ -3,6 +3,7 @@ what to do with the answers, is in `app.services.event_log`."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 import redis
+from redis.exceptions import NoScriptError
 
 from app import ids
 from app.adapters.redis_connection import answering
@@ -46,22 +48,18 @@ class RedisEventStream:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client: Any = client
-        self._fence = self._script("fence")
-        self._append = self._script("append")
-        self._trim = self._script("trim")
+        self._fence, self._append, self._trim = _Script("fence"), _Script("append"), _Script("trim")
 
     def fence(self, run_id: str, epoch: int, last_in_sql: int, *, known: int | None = None) -> FenceAnswer:
         arguments = [epoch, last_in_sql, -1 if known is None else known, ids.rfc3339_of(time.time()), KEPT]
-        with answering():
-            accepted, top = self._fence(keys=[stream_key(run_id)], args=arguments)
+        accepted, top = self._run(self._fence, [stream_key(run_id)], arguments)
         return FenceAnswer(bool(accepted), int(top))
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> AppendAnswer:
         arguments: list[Any] = [epoch, events[0].seq]
         for event in events:
             arguments += (event.type, ids.rfc3339_of(event.ts), event.src, orjson.dumps(event.data))
-        with answering():
-            answer = self._append(keys=[stream_key(run_id), channel(run_id)], args=arguments)
+        answer = self._run(self._append, [stream_key(run_id), channel(run_id)], arguments)
         return cast(AppendAnswer, answer.decode())
 
     def read(self, run_id: str, after: int, limit: int) -> list[Event]:
@@ -92,8 +90,7 @@ class RedisEventStream:
         return {run_id: _last(answer) for run_id, answer in zip(run_ids, answers, strict=True)}
 
     def trim(self, run_id: str, saved: int) -> None:
-        with answering():
-            self._trim(keys=[stream_key(run_id)], args=[saved, KEPT])
+        self._run(self._trim, [stream_key(run_id)], [saved, KEPT])
 
     def expire(self, run_id: str, seconds: int) -> None:
         with answering():
@@ -109,9 +106,23 @@ class RedisEventStream:
             entries.append(StreamEntry(int(epoch), int(seq), text))
         return entries
 
-    def _script(self, name: str) -> Any:
+    def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script that Redis most likely knows. (redis-py's own Script costs as much again as all the rest.)"""
+        words = (len(keys), *keys, *arguments)
+        with answering():
+            try:
+                return self._client.execute_command("EVALSHA", script.sha, *words)
+            except NoScriptError:
+                return self._client.execute_command("EVAL", script.text, *words)
+
+
+class _Script:
+    """One of the files in `lua/`, with what they share put before it."""
+
+    def __init__(self, name: str) -> None:
         texts = [(LUA_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("entries", name)]
-        return self._client.register_script("\n".join(texts))
+        self.text = "\n".join(texts)
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - what Redis names scripts by
 
 
 def _event(run_id: str, seq: int, fields: dict[bytes, bytes]) -> Event:
