@@ -147,6 +147,10 @@ class Workspaces:
         except ExecutorError as error:
             if error.kind == "http" and error.status is not None and error.status < 500:
                 raise
+        except Invalid as error:
+            if error.code != "not_a_directory":
+                raise
+            raise NotFound("file") from error
         row = self._snapshots.newest(session_id)
         return saved(row, self._snapshots.manifest(row) if row else NOTHING)
 

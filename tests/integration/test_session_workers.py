@@ -7,36 +7,39 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import peewee
 import pytest
 
-from app import db, ids
+from app import db
 from app.domain import storage
 from app.domain.worker_state import TRANSITIONS, WorkerStatus
 from app.errors import Conflict, Invalid, LeaseLost, Unavailable
 from app.log import logger
-from app.models import Bundle, SessionWorker, Snapshot
+from app.models import SessionWorker, Snapshot
 from app.ports import ExecutorError
 from app.services import session_workers, worker_rows
 from app.services.snapshots import Order
 from tests.support.folder_host import FolderHost, FolderSandboxes
 from tests.support.waiting import eventually
-from tests.support.workspace_house import House, sandboxes_of, tree_of, write
+from tests.support.workspace_house import House, bound, bundle_of, sandboxes_of, tree_of, upload, write
+
+PAIRS = [("sqlite", "folder"), ("postgres", "folder"), ("sqlite", "local")]
 
 
-@pytest.fixture(params=["folder", "local"])
-def house(request: pytest.FixtureRequest, database: peewee.Database, tmp_path: Path) -> Iterator[House]:
-    with sandboxes_of(request.param, tmp_path) as sandboxes:
+@pytest.fixture(params=PAIRS, ids="-".join)
+def house(request: pytest.FixtureRequest, new_database_url: Callable[[str], str], tmp_path: Path) -> Iterator[House]:
+    engine, kind = request.param
+    with bound(new_database_url(engine)), sandboxes_of(kind, tmp_path) as sandboxes:
         yield House(tmp_path, sandboxes, idle_seconds=100, remove_after_seconds=1000)
 
 
 @pytest.fixture
-def folder_house(database: peewee.Database, tmp_path: Path) -> House:
-    return House(tmp_path, FolderSandboxes(tmp_path / "sandboxes"), idle_seconds=100, remove_after_seconds=1000)
+def folder_house(new_database_url: Callable[[str], str], tmp_path: Path) -> Iterator[House]:
+    with bound(new_database_url("sqlite")):
+        yield House(tmp_path, FolderSandboxes(tmp_path / "sandboxes"), lease_seconds=0.6)
 
 
 @pytest.fixture
@@ -211,30 +214,9 @@ def test_an_executor_of_another_generation_is_ended(house: House) -> None:
 # --- seeding -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    write(folder, {"README.md": "hello\n", "src/a.py": "1\n"})
-    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "first"]):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(folder), *command], check=True)
-    return folder
-
-
-def seeded(house: House, repository: Path) -> Any:
-    bundle = repository.parent / "repo.bundle"
-    subprocess.run(["git", "-C", str(repository), "bundle", "create", "-q", str(bundle), "HEAD", "main"], check=True)
-    bundle_id = ids.new_id("bdl")
-    key = storage.bundle_key(house.tenant_id, bundle_id)
-    with bundle.open("rb") as stream:
-        house.store.put(key, stream, bundle.stat().st_size)
-    Bundle.create(
-        id=bundle_id, tenant_id=house.tenant_id, user_id=house.user_id, object_key=key, size=1, sha256="", created_at=1
-    )
-    return house.session(bundle_id=bundle_id)
-
-
-def test_a_session_begins_with_its_repository_once(house: House, repository: Path) -> None:
-    session = seeded(house, repository)
+def test_a_session_begins_with_its_repository_once(house: House, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    session = house.session(bundle_id=bundle_of(house, repository, {"README.md": "hello\n", "src/a.py": "1\n"}))
     ready = house.start(session)
     assert ready.restored == "fresh"
     assert (house.folder(session) / "README.md").read_text() == "hello\n"
@@ -256,24 +238,13 @@ def test_a_repository_that_cannot_be_cloned_is_told_and_leaves_nothing(house: Ho
     assert refused.value.code == "repo_address_refused"
     assert house.row(session).status == "error"
     assert "host" in house.row(session).error
-    broken = house.session(bundle_id=_broken_bundle(house))
+    path = house.var / "broken.bundle"
+    path.write_bytes(b"# v2 git bundle\n" + b"1" * 40 + b" refs/heads/main\n\nPACK rubbish")
+    broken = house.session(bundle_id=upload(house, path))
     with pytest.raises(Invalid) as refused:
         house.start(broken)
     assert refused.value.code == "repo_unavailable"
     assert house.snapshot_rows(broken) == []
-
-
-def _broken_bundle(house: House) -> str:
-    bundle_id = ids.new_id("bdl")
-    key = storage.bundle_key(house.tenant_id, bundle_id)
-    path = house.var / "broken"
-    path.write_bytes(b"# v2 git bundle\n" + b"1" * 40 + b" refs/heads/main\n\nPACK rubbish")
-    with path.open("rb") as stream:
-        house.store.put(key, stream, path.stat().st_size)
-    Bundle.create(
-        id=bundle_id, tenant_id=house.tenant_id, user_id=house.user_id, object_key=key, size=1, sha256="", created_at=1
-    )
-    return bundle_id
 
 
 # --- the gates ---------------------------------------------------------------------------------------------------------
@@ -609,8 +580,8 @@ def test_a_holder_that_slept_past_its_lease_stores_nothing(house: House, monkeyp
     assert house.snapshot_rows(session) == []
 
 
-def test_a_lease_is_renewed_while_an_operation_lasts(database: peewee.Database, tmp_path: Path) -> None:
-    house = House(tmp_path, FolderSandboxes(tmp_path / "sandboxes"), lease_seconds=0.6)
+def test_a_lease_is_renewed_while_an_operation_lasts(folder_house: House) -> None:
+    house = folder_house
     session = house.session()
     host: Any = house.start(session).executor
     fill(house, session)

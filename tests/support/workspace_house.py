@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from app import db, ids
 from app.adapters.folder_object_store import FolderObjectStore
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.config import Settings
-from app.models import AgentRun, ChatSession, SessionWorker, Snapshot, Tenant, User
+from app.domain import storage
+from app.models import AgentRun, Bundle, ChatSession, SessionWorker, Snapshot, Tenant, User
 from app.ports import ObjectStore, Sandboxes
 from app.services import worker_rows
 from app.services.session_workers import SessionWorkers
@@ -108,6 +110,18 @@ class House:
 
 
 @contextmanager
+def bound(database_url: str) -> Iterator[None]:
+    """Bind the models to a database for the length of the block."""
+    opened = db.connect(database_url)
+    db.bind(opened)
+    try:
+        yield
+    finally:
+        close: Any = getattr(opened, "close_all", opened.close)
+        close()
+
+
+@contextmanager
 def sandboxes_of(kind: str, var: Path) -> Iterator[Any]:
     """Sandboxes below `var`: `folder` without processes, `local` with real executors, which are ended at the end."""
     if kind == "folder":
@@ -139,6 +153,36 @@ def tree_of(top: Path, skip: Callable[[str], bool] = lambda name: False) -> Tree
                 with open(path, "rb") as file:
                     found[name] = ("file", stat.S_IMODE(facts.st_mode), file.read())
     return found
+
+
+def bundle_of(house: House, repository: Path, files: dict[str, bytes | str]) -> str:
+    """Make a repository with one commit, upload it as a bundle, and return the bundle's id."""
+    bundle = repository.parent / f"{repository.name}.bundle"
+    if not repository.exists():
+        write(repository, files)
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(repository)]
+        for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "first"]):
+            subprocess.run([*git, *command], check=True)
+        subprocess.run([*git, "bundle", "create", "-q", str(bundle), "HEAD", "main"], check=True)
+    return upload(house, bundle)
+
+
+def upload(house: House, bundle: Path) -> str:
+    """Put a file into the store as an uploaded bundle."""
+    bundle_id, size = ids.new_id("bdl"), bundle.stat().st_size
+    key = storage.bundle_key(house.tenant_id, bundle_id)
+    with bundle.open("rb") as stream:
+        house.store.put(key, stream, size)
+    Bundle.create(
+        id=bundle_id,
+        tenant_id=house.tenant_id,
+        user_id=house.user_id,
+        object_key=key,
+        size=size,
+        sha256="",
+        created_at=db.now(),
+    )
+    return bundle_id
 
 
 def write(top: Path, files: dict[str, bytes | str]) -> None:
