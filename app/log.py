@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from loguru import logger
+from loguru._logger import context as _context  # the only way to read what contextualize() holds
 
 from app import ids
 
 if TYPE_CHECKING:
     from loguru import Message
 
-__all__ = ["configure", "logger"]
+__all__ = ["configure", "current_labels", "logger"]
 
 _WIRE = {"trace_id": "traceId", "session_id": "sessionId", "run_id": "runId", "executor_id": "executorId"}
 
@@ -26,6 +27,11 @@ def configure(component: str, *, level: str = "INFO", as_json: bool = True) -> N
         logger.add(_write_json, level=level, diagnose=False)
     else:
         logger.add(sys.stderr, level=level, diagnose=False)
+
+
+def current_labels() -> dict[str, str]:
+    """Return what `logger.contextualize` holds here and now, for the trace headers of calls to other processes."""
+    return {name: str(value) for name, value in _context.get().items()}
 
 
 def _write_json(message: Message) -> None:
