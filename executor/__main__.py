@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 
@@ -19,6 +20,7 @@ from executor.workspace import Workspace
 
 
 def main() -> None:
+    _allow_deep_trees()
     settings = Settings.from_line(sys.stdin.buffer.readline())
     _close_stdin()
     boot_id = os.urandom(8).hex()
@@ -38,6 +40,13 @@ def main() -> None:
     threading.Thread(target=http1.serve, args=(socket, server.handle), name="accept", daemon=True).start()
     threading.Thread(target=Watch(settings, agents, contact).run, name="watch", daemon=True).start()
     spawner.run()
+
+
+def _allow_deep_trees() -> None:
+    """A walk holds a frame and a descriptor for each level of a tree."""
+    sys.setrecursionlimit(5_000)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < 65_536 else 65_536, hard))
 
 
 def _close_stdin() -> None:

@@ -64,7 +64,10 @@ class Git:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         env = {**_ENVIRONMENT, **self.variables}
         asked = Command(["git", *options, *arguments], env, self.cwd, hidden=False)
-        done = command.run(self.spawner, asked, seconds=self.seconds, limit=self.limit)
+        try:
+            done = command.run(self.spawner, asked, seconds=self.seconds, limit=self.limit)
+        except FileNotFoundError as error:
+            raise GitFailed(f"git could not be started: {error.strerror}") from error
         if done.code != 0:
             raise GitFailed("git took too long" if done.timed_out else _reason(done.stderr))
         return done

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
+from executor.refusal import Refused
 from executor.scan import Scan
 
 _PART = 64 * 1024
@@ -19,18 +20,24 @@ class ManifestStream:
         self._encode = json.JSONEncoder(separators=(",", ":")).encode
 
     def parts(self) -> Iterator[bytes]:
-        """Yield `{trees: {root: [entry]}, skipped: {root: [...]}, scannedAt, fuzzy}`; the time is that of the beginning."""
+        """Yield `{trees: {root: [entry]}, skipped: {root: [...]}, scannedAt, fuzzy, error}`; the time is that of the beginning.
+        With an `error` (the status has been sent long before) the trees are not whole."""
         before, scanned_at = self._quiet_mark(), time.time()
+        error = None
         yield b'{"trees":{'
         for number, (root, scan) in enumerate(self._scans.items()):
             yield (b"," if number else b"") + self._encode(root).encode() + b":["
-            yield from self._entries(scan)
+            try:
+                yield from self._entries(scan)
+            except (OSError, Refused, RecursionError) as failed:
+                error = f"{root}: {failed}"
             yield b"]"
         after = self._quiet_mark()
         rest = {
             "skipped": {root: scan.skipped for root, scan in self._scans.items()},
             "scannedAt": scanned_at,
             "fuzzy": before is None or before != after,
+            "error": error,
         }
         yield b"}," + self._encode(rest)[1:].encode()
 

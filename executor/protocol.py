@@ -1,6 +1,6 @@
 """The wire between a worker and an executor: names, headers, frames. No dependencies.
 
-The one module of `executor` that `app.adapters` may import.
+`app.adapters` imports this module, and `processes` and `files`, which stand alone as well.
 
 HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: Bearer <token>` on every call but `GET /health`.
 
@@ -18,7 +18,7 @@ HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: 
                                                        a `ctl` of {"type": "signal", "signal": ...}
     POST /workspace/link-agent-data {probes: [{glob, contains}]} -> {probes: [{exists, contains}]}
     POST /workspace/validate {requiredPaths}        -> {missing: [path]}
-    POST /workspace/sync     {roots, known, racyAfterNs, leaveOut} -> {trees, skipped, scannedAt, fuzzy}; nothing is sent.
+    POST /workspace/sync     {roots, known, racyAfterNs, leaveOut} -> {trees, skipped, scannedAt, fuzzy, error}; no content.
                                                        `known`: {root: [[path, size, mtimeNs, ctimeNs, inode, sha256]]}
     POST /workspace/content  {items: [{root, path, sha256, size}]} -> a frame per item, `status` `file` or `changed`
     POST /workspace/stage    frames {sha256}        -> {staged: n}: blobs for a restore; those with another hash are dropped

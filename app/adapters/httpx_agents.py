@@ -82,22 +82,27 @@ class HttpxAgents:
             params={"kind": kind, "key": key},
             content=lambda: data,
             epoch=epoch,
+            run_id=_run_of(agent_id),
         )
         answer = self._transport.json(call)
         return Written(answer["n"], answer["duplicate"])
 
     def acknowledge(self, agent_id: str, n: int, *, epoch: int) -> None:
         path = f"/agents/{agent_id}/ack"
-        self._transport.json(Call("POST", path, "agent.ack", content=json_body({"n": n}), epoch=epoch))
+        self._transport.json(
+            Call("POST", path, "agent.ack", content=json_body({"n": n}), epoch=epoch, run_id=_run_of(agent_id))
+        )
 
     def signal(self, agent_id: str, signal: Literal["INT", "TERM", "KILL"], *, key: str, epoch: int) -> Written:
         path, body = f"/agents/{agent_id}/signal", json_body({"signal": signal, "key": key})
-        answer = self._transport.json(Call("POST", path, "agent.signal", content=body, epoch=epoch))
+        answer = self._transport.json(
+            Call("POST", path, "agent.signal", content=body, epoch=epoch, run_id=_run_of(agent_id))
+        )
         return Written(answer["n"], answer["duplicate"])
 
     def _records(self, agent_id: str, after: int) -> Iterator[Record]:
         params = {"agent": agent_id, "after": str(after), "follow": "1"}
-        call = Call("GET", "/events", "agent.follow", params=params, timeout=_FOLLOW_SECONDS)
+        call = Call("GET", "/events", "agent.follow", params=params, timeout=_FOLLOW_SECONDS, run_id=_run_of(agent_id))
         with self._transport.stream(call) as response:
             held = bytearray()
             for part in response.iter_raw():
@@ -108,6 +113,11 @@ class HttpxAgents:
                     if record is not None:
                         yield record
                 del held[:taken]
+
+
+def _run_of(agent_id: str) -> str:
+    """Return the run of `<run id>.<attempt>` (`journal.agent_id`)."""
+    return agent_id.rpartition(".")[0]
 
 
 def _frame(held: bytearray, begin: int) -> tuple[Record | None, int] | None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
-from app import ids
+from app import ids, log
 from app.errors import Conflict, Forbidden, Invalid, LeaseLost, NotFound
 from app.ports import ExecutorError
 from executor import protocol
@@ -21,6 +21,7 @@ from executor import protocol
 LONG_SECONDS = 900.0
 """For calls whose work grows with the workspace: scan, restore, seed."""
 _SOCKET_PATH_LIMIT = 107
+_HEADERS = {"trace_id": "x-trace-id", "session_id": "x-session-id", "run_id": "x-run-id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class ExecutorClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorAddress:
-    """Where an executor is: `socket` (a unix socket's path) or `base_url`; `labels` are the trace headers without `x-`:
-    `trace-id, session-id, run-id, executor-id`."""
+    """Where an executor is: `socket` (a unix socket's path) or `base_url`; `labels` are its own trace headers without `x-`
+    (`session-id, executor-id`); the others are those of the log's context."""
 
     token: str
     generation: int
@@ -138,6 +139,7 @@ class Transport:
 
     def _request(self, call: Call) -> httpx.Request:
         labels = {f"x-{name}": value for name, value in self._address.labels.items()}
+        labels |= {_HEADERS[name]: value for name, value in log.current_labels().items() if name in _HEADERS}
         labels |= {"x-operation": call.operation, "x-trace-ts": ids.rfc3339(ids.now())}
         labels.setdefault("x-trace-id", ids.new_id("trc"))
         labels[protocol.GENERATION_HEADER] = str(self._address.generation)

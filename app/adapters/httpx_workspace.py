@@ -48,6 +48,10 @@ class HttpxWorkspace:
             "leaveOut": {"agent": list(WORTHLESS_AGENT_DATA)},
         }
         answer = self._ask("sync", f"workspace.sync.{reason}", body)
+        if answer["error"] is not None:
+            raise ExecutorError(
+                "http", "/workspace/sync", 1, 1, status=500, code="scan_failed", message=answer["error"]
+            )
         trees: dict[Root, tuple[Entry, ...]] = {}
         for root in roots:
             entries = (Entry.from_json(entry) for entry in answer["trees"][root])

@@ -55,7 +55,6 @@ class _Running:
     executor_started: int
     token: str
     mode: str
-    labels: dict[str, str]
 
     def is_alive(self) -> bool:
         return _same(self.pid, self.started) and _same(self.executor_pid, self.executor_started)
@@ -102,6 +101,8 @@ class LocalSandboxes:
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 files.remove(folder, name)
+            except (RecursionError, OSError):  # deeper than we can walk
+                subprocess.run(["rm", "-rf", "--", str(self._sandbox(name))], check=True, capture_output=True)
             finally:
                 os.close(folder)
 
@@ -131,7 +132,6 @@ class LocalSandboxes:
             executor_started=_started_at(started.executor_pid),
             token=token,
             mode=self.mode,
-            labels=dict(spec.labels),
         )
         self._write(running)
         self._await_answer(running)
@@ -224,7 +224,7 @@ class LocalSandboxes:
             cached = self._clients.get(found.name)
             if cached is not None and cached[0] == found:
                 return cached[1]
-            labels = {"session-id": found.name, "executor-id": f"{found.name}.{found.generation}", **found.labels}
+            labels = {"session-id": found.name, "executor-id": f"{found.name}.{found.generation}"}
             socket = self._sandbox(found.name) / "run/executor.sock"
             address = ExecutorAddress(found.token, found.generation, socket=socket, labels=labels)
             client = HttpxExecutor(address, self._settings.client)
