@@ -52,7 +52,7 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """Return `moment` as RFC 3339 in UTC with milliseconds, as every time on the wire and in SQL is written."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def rfc3339_of(epoch_seconds: float) -> str:

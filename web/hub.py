@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import attrgetter
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -82,8 +83,12 @@ Item = Batch | Heartbeat | Reset
 T = TypeVar("T")
 
 
+_last_of = attrgetter("last")
+
+
 class _Channel:
-    """One run that has clients here."""
+    """One run that has clients here. Writing takes a lock, reading does not: whatever a reader sees meanwhile, it finds its next
+    events, or reads the log for them, or is woken again."""
 
     def __init__(self, run_id: str, subscribed: threading.Event) -> None:
         self.run_id, self.subscribed = run_id, subscribed
@@ -102,8 +107,9 @@ class _Channel:
                 return
             if batch.first > self._last + 1:  # the first message, or one was lost: who lacks events reads them
                 self._forget()
-            else:
-                batch = batch.after(self._last)
+            elif self._only_follower_has_all():
+                self._forget()  # nobody is going to ask for it
+            batch = batch.after(self._last)
             self._recent.append(batch)
             self._size += batch.size
             self._last = batch.last
@@ -112,23 +118,18 @@ class _Channel:
                 self._size -= self._recent.pop(0).size
         self.wake()
 
-    def covers(self, cursor: int) -> bool:
-        """Whether a client at `cursor` has all there is, or finds what comes next in `take`; otherwise it must read the log."""
-        with self._guard:
-            if max(self._last, self._seen) <= cursor:
-                return True
-            return bool(self._recent) and self._recent[0].first <= cursor + 1 and cursor < self._last
-
-    def take(self, cursor: int) -> Batch | None:
-        """Return the next of the recent events."""
-        with self._guard:
-            index = bisect_right(self._recent, cursor, key=lambda batch: batch.last)
-            if index == len(self._recent) or self._recent[index].first > cursor + 1:
-                return None
-            found = self._recent[index]
-            if len(self.subscriptions) == 1 and found.last == self._last:
-                self._forget()  # nobody else is going to ask
-        return found.after(cursor)
+    def find(self, cursor: int) -> Batch | bool:
+        """Return the next of the recent events; False where there is nothing after `cursor`, True where the log has it."""
+        if max(self._last, self._seen) <= cursor:
+            return False
+        recent = self._recent
+        try:
+            found = recent[-1]
+            if found.first > cursor + 1:
+                found = recent[bisect_right(recent, cursor, key=_last_of)]
+        except IndexError:
+            return True
+        return found.after(cursor) if found.first <= cursor + 1 <= found.last else True
 
     def saw(self, last: int) -> None:
         """The log is known to reach this far."""
@@ -148,8 +149,13 @@ class _Channel:
         for subscription in tuple(self.subscriptions):
             subscription.wake()
 
+    def _only_follower_has_all(self) -> bool:
+        if len(self.subscriptions) > 1:
+            return False
+        return all(follower.cursor >= self._last for follower in tuple(self.subscriptions))
+
     def _forget(self) -> None:
-        self._recent.clear()
+        self._recent = []
         self._size = 0
 
 
@@ -205,9 +211,12 @@ class Subscription:
 
     def _look(self) -> Item | None:
         """Return what comes next; None where nothing does yet."""
-        if not self._behind and self._channel.covers(self.cursor):
-            recent = self._channel.take(self.cursor)
-            return None if recent is None else self._give(recent)
+        if not self._behind:
+            found = self._channel.find(self.cursor)
+            if isinstance(found, Batch):
+                return self._give(found)
+            if not found:
+                return None
         self._channel.subscribed.wait(SUBSCRIBED_SECONDS)
         page = self._hub.read(self._channel, self.cursor)
         if page is not None:
