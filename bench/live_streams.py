@@ -1,7 +1,7 @@
 """From an append to the clients, over HTTP, and what a client costs web in memory.
 
 Real parts throughout: `RunLog` appends, Redis, gunicorn with gevent and the hub as deployed, 1,000 SSE connections. The wake-ups of
-raw Redis are taken in the same run, on the same server, in the same rhythm, with a text of the same length.
+raw Redis take turns with the appends, on the same server, with a text of the same length.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,16 @@ from bench.table import Bar, Table
 CLIENTS = 1000
 WARM_CLIENTS = 50
 TEXT = "x" * 100
-DISTINCT_EVENTS, DISTINCT_PER_SECOND = 2000, 200
+EVENTS, TURNS_PER_SECOND = 1000, 200
 SHARED_EVENTS, SHARED_PER_SECOND = 100, 10
 WARM_EVENTS = 20
-RAW_EVENTS = 1000
 RATIO_BAR = 3.0
-MEMORY_BAR = 64 * 1024
+MEMORY_BAR_KB = 64
+RAW = {
+    "xread": "Redis alone: XADD -> XREAD BLOCK on one stream",
+    "xread-many": f"Redis alone: XADD -> XREAD BLOCK on {peers.STREAMS:,} streams",
+    "pubsub": "Redis alone: PUBLISH -> SUBSCRIBE",
+}
 PEER_DB = 9
 
 
@@ -73,72 +77,130 @@ def measure() -> list[Table]:
     latency = Table(f"3. append to client, {CLIENTS:,} SSE clients over HTTP (web: gunicorn + gevent, as deployed)")
     memory = Table("4. memory of web per client")
     with house() as installation:
-        raw = _raw(installation, latency)
-        logs = [installation.held_log() for _ in range(CLIENTS)]
-        distinct = _clients(installation, logs, memory, f"{CLIENTS:,} clients on {CLIENTS:,} runs")
-        _add(latency, f"Paddock, {CLIENTS:,} runs with a client each", distinct, raw, barred=True)
+        _measure_distinct(installation, latency, memory)
     with house() as installation:
-        shared = _clients(installation, [installation.held_log()], memory, f"{CLIENTS:,} clients on one run")
-        _add(latency, f"Paddock, one run with {CLIENTS:,} clients", shared, raw, barred=False)
+        _measure_shared(installation, latency, memory)
     latency.notes = (
         "From before RunLog.append (XADD, PUBLISH) to after recv() in the client. Ratio to the first row, by p50.",
-        f"{DISTINCT_PER_SECOND} appends a second over all runs; {SHARED_PER_SECOND} a second on the shared run,",
-        f"where one append is {CLIENTS:,} deliveries and the p50 client is number {CLIENTS // 2} of them.",
+        f"XREAD on one stream and appends to {CLIENTS:,} runs take turns at random, {TURNS_PER_SECOND} turns a second.",
+        f"One run: {SHARED_PER_SECOND} appends a second, each is {CLIENTS:,} deliveries; the p50 client is number {CLIENTS // 2}.",
     )
     memory.notes = ("Growth of all web processes together, after a warm-up with other clients. unique: USS.",)
     return [latency, memory]
 
 
-# --- raw Redis -----------------------------------------------------------------------------------------------------------
+def _measure_distinct(installation: House, latency: Table, memory: Table) -> None:
+    logs = [installation.held_log() for _ in range(CLIENTS)]
+    with _raw(installation, "xread") as raw, _connected(installation, logs, memory) as client:
+        delivered, delays = _take_turns(installation, client, logs, raw)
+    wake_up = Spread.of(delays)
+    latency.add(RAW["xread"], milliseconds(wake_up), 1.0)
+    for kind in ("xread-many", "pubsub"):
+        spread = _ring_alone(installation, kind)
+        latency.add(RAW[kind], milliseconds(spread), spread.p50 / wake_up.p50)
+    ratio = delivered.spread.p50 / wake_up.p50
+    bar = Bar(f"p50 <= {RATIO_BAR:g}x XREAD", ratio, RATIO_BAR)
+    latency.add(f"Paddock: {CLIENTS:,} runs with a client each", _figures(delivered), ratio, bar)
 
 
-def _raw(installation: House, table: Table) -> Spread:
-    pause = 1 / DISTINCT_PER_SECOND
-    found: dict[str, Spread] = {}
-    names = {
-        "xread": "Redis: XADD -> XREAD BLOCK on one stream",
-        "xread-many": f"Redis: XADD -> XREAD BLOCK on {peers.STREAMS:,} streams",
-        "pubsub": "Redis: PUBLISH -> SUBSCRIBE",
-    }
-    for kind, name in names.items():
-        with peers.peer(kind, installation.redis_socket, PEER_DB) as peer:
-            delays = []
-            for _ in range(RAW_EVENTS):
-                time.sleep(random.expovariate(1 / pause))
-                delays.append(_ring(peer, kind))
-        found[kind] = Spread.of(delays)
-        table.add(name, milliseconds(found[kind]), found[kind].p50 / found["xread"].p50)
-    return found["xread"]
+def _measure_shared(installation: House, latency: Table, memory: Table) -> None:
+    logs = [installation.held_log()]
+    with _connected(installation, logs, memory) as client:
+        delivered = _append(installation, client, logs, SHARED_EVENTS)
+    latency.add(f"Paddock: one run with {CLIENTS:,} clients", _figures(delivered))
 
 
-def _ring(peer: peers.Peer, kind: str) -> float:
-    if kind == "pubsub":
-        return peer.ring_channel(TEXT)
-    return peer.ring_stream(TEXT, random.randrange(peers.STREAMS) if kind == "xread-many" else 0)
+def _figures(delivered: Delivered) -> dict[str, float]:
+    return {**milliseconds(delivered.spread), "web CPU us": delivered.cpu * 1e6, "lost": delivered.lost}
 
 
-# --- Paddock -------------------------------------------------------------------------------------------------------------
+# --- appending -----------------------------------------------------------------------------------------------------------
 
 
-def _clients(installation: House, logs: list[tuple[str, RunLog]], memory: Table, name: str) -> Delivered:
-    """Connect the clients, append, and note what web's memory grew by."""
+def _take_turns(
+    installation: House, client: Client, logs: list[tuple[str, RunLog]], raw: Callable[[], float]
+) -> tuple[Delivered, list[float]]:
+    """Append to the runs and ring raw Redis, in a random order, so that both see the same machine."""
+    turns = [True, False] * EVENTS
+    random.shuffle(turns)
+    delays = []
+    with _deliveries(installation, client, EVENTS) as delivered:
+        for ours in turns:
+            time.sleep(random.expovariate(TURNS_PER_SECOND))
+            if ours:
+                _append_one(random.choice(logs)[1])
+            else:
+                delays.append(raw())
+    return delivered[0], delays
+
+
+def _ring_alone(installation: House, kind: str) -> Spread:
+    delays = []
+    with _raw(installation, kind) as ring:
+        for _ in range(EVENTS):
+            time.sleep(random.expovariate(TURNS_PER_SECOND))
+            delays.append(ring())
+    return Spread.of(delays)
+
+
+@contextlib.contextmanager
+def _raw(installation: House, kind: str) -> Iterator[Callable[[], float]]:
+    """Start a reader of raw Redis; what is yielded wakes it up and returns how long that took."""
+    with peers.peer(kind, installation.redis_socket, PEER_DB) as peer:
+        rings = {
+            "xread": lambda: peer.ring_stream(TEXT),
+            "xread-many": lambda: peer.ring_stream(TEXT, random.randrange(peers.STREAMS)),
+            "pubsub": lambda: peer.ring_channel(TEXT),
+        }
+        yield rings[kind]
+
+
+def _append(installation: House, client: Client, logs: list[tuple[str, RunLog]], count: int) -> Delivered:
+    with _deliveries(installation, client, count * CLIENTS // len(logs)) as delivered:
+        for _ in range(count):
+            time.sleep(random.expovariate(SHARED_PER_SECOND))
+            _append_one(random.choice(logs)[1])
+    return delivered[0]
+
+
+def _append_one(log: RunLog) -> None:
+    data = {"messageId": "msg_bench", "role": "assistant", "text": ""}
+    draft = Draft(EventType.MESSAGE_DELTA, data, time.time(), source(1, log.last_seq + 1))
+    data["text"] = f"{time.monotonic_ns()} {TEXT}"
+    log.append([draft])
+
+
+@contextlib.contextmanager
+def _deliveries(installation: House, client: Client, count: int) -> Iterator[list[Delivered]]:
+    """Have the client count what is appended in the block; the list holds the result afterwards."""
+    found: list[Delivered] = []
+    cpu = cpu_seconds(installation.web_pids())
+    client.tell({"expect": count})
+    yield found
+    heard = client.hear()
+    spread = Spread(*heard["spread"])
+    used = (cpu_seconds(installation.web_pids()) - cpu) / max(1, spread.count)
+    found.append(Delivered(spread, used, heard["expected"] - spread.count + heard["disordered"] + heard["ended"]))
+
+
+# --- clients -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _connected(installation: House, logs: list[tuple[str, RunLog]], memory: Table) -> Iterator[Client]:
+    """Connect the clients, and note at the end what web's memory grew by."""
     with _client(installation) as client:
         _warm(installation, client)
         before = memory_of(installation.web_pids())
-        paths = [_path(*logs[number % len(logs)]) for number in range(CLIENTS)]
-        client.ask({"open": paths})
-        shared = len(logs) == 1
-        _append(installation, client, logs, WARM_EVENTS, SHARED_PER_SECOND)
-        count, rate = (SHARED_EVENTS, SHARED_PER_SECOND) if shared else (DISTINCT_EVENTS, DISTINCT_PER_SECOND)
-        delivered = _append(installation, client, logs, count, rate)
+        client.ask({"open": [_path(*logs[number % len(logs)]) for number in range(CLIENTS)]})
+        _append(installation, client, logs, WARM_EVENTS)
+        yield client
         after = memory_of(installation.web_pids())
         client.ask({"close": True})
-    unique, resident = after.unique - before.unique, after.resident - before.resident
+    unique, resident = (getattr(after, name) - getattr(before, name) for name in ("unique", "resident"))
     figures = {"clients": CLIENTS, "unique KB": unique / CLIENTS / 1024, "resident KB": resident / CLIENTS / 1024}
-    memory.add(
-        name, figures, bar=Bar(f"<= {MEMORY_BAR // 1024} KB", max(unique, resident) / CLIENTS / 1024, MEMORY_BAR / 1024)
-    )
-    return delivered
+    bar = Bar(f"<= {MEMORY_BAR_KB} KB", max(unique, resident) / CLIENTS / 1024, MEMORY_BAR_KB)
+    memory.add(f"{CLIENTS:,} clients on {len(logs):,} runs", figures, bar=bar)
 
 
 def _warm(installation: House, client: Client) -> None:
@@ -151,36 +213,8 @@ def _warm(installation: House, client: Client) -> None:
     client.ask({"close": True})
 
 
-def _append(
-    installation: House, client: Client, logs: list[tuple[str, RunLog]], count: int, per_second: float
-) -> Delivered:
-    each = CLIENTS // len(logs)
-    cpu = cpu_seconds(installation.web_pids())
-    client.tell({"expect": count * each})
-    for _ in range(count):
-        time.sleep(random.expovariate(per_second))
-        _append_one(random.choice(logs)[1])
-    heard = client.hear()
-    spread = Spread(*heard["spread"])
-    cpu = (cpu_seconds(installation.web_pids()) - cpu) / max(1, spread.count)
-    return Delivered(spread, cpu, heard["expected"] - spread.count + heard["disordered"] + heard["ended"])
-
-
-def _append_one(log: RunLog) -> None:
-    data = {"messageId": "msg_bench", "role": "assistant", "text": ""}
-    draft = Draft(EventType.MESSAGE_DELTA, data, time.time(), source(1, log.last_seq + 1))
-    data["text"] = f"{time.monotonic_ns()} {TEXT}"
-    log.append([draft])
-
-
 def _path(run_id: str, log: RunLog) -> str:
     return f"/api/runs/{run_id}/stream?cursor={log.last_seq}"
-
-
-def _add(table: Table, name: str, delivered: Delivered, raw: Spread, *, barred: bool) -> None:
-    ratio = delivered.spread.p50 / raw.p50
-    figures = {**milliseconds(delivered.spread), "web CPU us": delivered.cpu * 1e6, "lost": delivered.lost}
-    table.add(name, figures, ratio, Bar(f"p50 <= {RATIO_BAR:g}x XREAD", ratio, RATIO_BAR) if barred else None)
 
 
 @contextlib.contextmanager
