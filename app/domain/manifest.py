@@ -113,13 +113,17 @@ class Manifest:
         return replace(self, trees={**self.trees, "agent": kept}) if "agent" in self.trees else self
 
     def without_racy_stamps(self) -> Manifest:
-        """Return it without the stamps that prove nothing, so that the next scan hashes those files again."""
+        """Return it with the stamps that prove nothing made to fit no file, so that the next scan hashes those files again; their
+        mtime stays, for a restore."""
         limit = (self.scanned_at - RACY_SECONDS) * 1e9
-        trees = {
-            root: tuple(replace(e, stamp=None) if e.stamp and e.stamp[2] > limit else e for e in entries)
-            for root, entries in self.trees.items()
-        }
-        return replace(self, trees=trees)
+
+        def settled(entry: Entry) -> Entry:
+            if entry.stamp is None or entry.stamp[2] <= limit:
+                return entry
+            size, mtime, _, inode = entry.stamp
+            return replace(entry, stamp=(size, mtime, 0, inode))
+
+        return replace(self, trees={root: tuple(map(settled, entries)) for root, entries in self.trees.items()})
 
     def check(self) -> None:
         """Raise Invalid `manifest_unsafe` unless every entry stays inside its root and is whole. A manifest comes from a

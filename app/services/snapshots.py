@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
@@ -23,6 +23,7 @@ from app.log import logger
 from app.models import SessionWorker, Snapshot
 from app.ports import ObjectStore, WorkspaceHost
 from app.services import worker_rows
+from app.services.blob_uploads import BlobUploads
 from app.services.tar_stream import tar_of
 from app.services.verified_stream import VerifiedStream
 
@@ -139,6 +140,21 @@ class Snapshots:
         entries = [entry for entry in self.manifest(row).tree("workspace") if is_below(entry.path, below)]
         return tar_of(self._members(row, entries))
 
+    def keep_diff(self, worker: SessionWorker, snapshot_id: str, answer: Mapping[str, Any]) -> None:
+        """Keep what a sandbox said of its changes when this snapshot was all it held."""
+        data = json.dumps(dict(answer)).encode()
+        key = storage.diff_key(worker.tenant_id, worker.session_id, snapshot_id)
+        self._store.put(key, io.BytesIO(data), len(data))
+
+    def find_diff(self, row: Snapshot) -> dict[str, Any] | None:
+        """Return what was kept; None where nothing was."""
+        try:
+            with closing(self._store.get(storage.diff_key(row.tenant_id, row.session_id, row.id))) as stream:
+                kept: dict[str, Any] = json.loads(stream.read())
+        except (NotFound, ValueError):
+            return None
+        return kept
+
     def missing_objects(self, row: Snapshot) -> list[str]:
         """Return which hashes of a snapshot the store does not hold."""
         return sorted(self.manifest(row).hashes() - self.stored_hashes(row.tenant_id, row.session_id))
@@ -228,14 +244,15 @@ class _Save:
         wanted = scan.hashes() - have - stored
         if not wanted:
             return stored
-        for sha256, stream, size in self._host.content(scan, wanted):
-            if sha256 not in wanted or size != sizes[sha256]:
-                raise _not_as_scanned()
-            self._order.guard()
-            checked = VerifiedStream(stream, sha256, size, _not_as_scanned, owned=False)
-            self._store.put(self._key(sha256), cast(BinaryIO, checked), size)
-            self._sent += size
-            stored.add(sha256)
+        with BlobUploads(self._store) as uploads:
+            for sha256, stream, size in self._host.content(scan, wanted):
+                if sha256 not in wanted or size != sizes[sha256]:
+                    raise _not_as_scanned()
+                self._order.guard()
+                checked = VerifiedStream(stream, sha256, size, _not_as_scanned, owned=False)
+                uploads.put(self._key(sha256), cast(BinaryIO, checked), size)
+                self._sent += size
+                stored.add(sha256)
         return stored
 
     def _settle(self, scan: Manifest, have: set[str]) -> Manifest:

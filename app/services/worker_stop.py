@@ -11,7 +11,7 @@ from app.errors import AppError, Conflict
 from app.log import logger
 from app.ports import Executor, SandboxSpec
 from app.services import worker_rows
-from app.services.snapshots import Order, unstable
+from app.services.snapshots import Order, Saved, unstable
 from app.services.worker_lease import Held
 from app.services.worker_parts import FAILURES, WorkerParts, connect, receipt_of, save, text_of, vanished
 
@@ -74,12 +74,22 @@ class WorkerStop:
         self._lease.require()
         host.halt()
         saved = save(self._parts, host, self._worker, Order("stop", frozen=True, guard=self._lease.require))
+        self._keep_diff(host, saved)
         second = host.scan(ROOTS, reason="gate", known=saved.manifest).worth_keeping()
         if saved.fuzzy or not second.same_stamps(saved.manifest):
             worker_rows.sync_failed(self._worker, unstable().message)
             raise unstable()
         self._lease.require()
         return receipt_of(self._worker, saved)
+
+    def _keep_diff(self, host: Executor, saved: Saved) -> None:
+        """Keep git's own answer to what changed: it knows what the repository ignores. Without it the diff is made from snapshots."""
+        try:
+            answer = host.diff(self._worker.baseline)
+            self._lease.require()
+            self._parts.snapshots.keep_diff(self._worker, saved.snapshot_id, answer)
+        except FAILURES as error:
+            logger.warning("diff not kept", session_id=self._name, error=text_of(error))
 
     def _reach(self) -> Executor:
         """Return the executor; where it died, one of a new generation, alone with the files."""

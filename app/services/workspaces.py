@@ -119,6 +119,9 @@ class Workspaces:
             return {**executor.diff(self._baseline(session_id)), "source": "live"}
 
         def saved(row: Snapshot | None, _: Manifest) -> dict[str, Any]:
+            kept = self._snapshots.find_diff(row) if row else None
+            if kept is not None:
+                return {**kept, "source": "snapshot"}
             return self._diff_saved(session_id, self._snapshots.first(session_id) if row else None)
 
         return self._read(session_id, live, saved)

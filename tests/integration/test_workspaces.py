@@ -14,6 +14,7 @@ import pytest
 from app.errors import Conflict, Invalid, NotFound
 from app.models import ChatSession
 from app.services import workspaces
+from tests.support.folder_host import FolderSandboxes
 from tests.support.workspace_house import House, bound, bundle_of, sandboxes_of, write
 
 
@@ -201,7 +202,7 @@ def test_the_diff_at_rest_is_the_diff_at_work(house: House, tmp_path: Path) -> N
     write(top, {"old.txt": "1\ntwo\n3\nfour", "new/n.txt": "n\n", "bin": b"\0\1"})
     (top / "gone.txt").unlink()
     (top / "keep.txt").chmod(0o755)
-    live = house.workspaces.diff(session.id) if "local" in type(house.sandboxes).__name__.lower() else None
+    live = None if isinstance(house.sandboxes, FolderSandboxes) else house.workspaces.diff(session.id)
     house.workers.stop(session.id)
     rest = house.workspaces.diff(session.id)
     assert rest["files"] == [
@@ -224,6 +225,19 @@ def test_the_diff_at_rest_is_the_diff_at_work(house: House, tmp_path: Path) -> N
     assert (applied / "new/n.txt").read_text() == "n\n"
     assert not (applied / "gone.txt").exists()
     assert (applied / "keep.txt").stat().st_mode & 0o111
+
+
+def test_what_the_repository_ignores_is_no_change_even_at_rest(tmp_path: Path, house: House) -> None:
+    session = house.session(bundle_id=bundle_of(house, tmp_path / "repository", {".gitignore": "node_modules/\n"}))
+    house.start(session)
+    write(house.folder(session), {"node_modules/x/index.js": "1", "mine.js": "2\n"})
+    house.workers.stop(session.id)
+    house.workers.remove(session.id)
+    paths = {file["path"] for file in house.workspaces.diff(session.id)["files"]}
+    if isinstance(house.sandboxes, FolderSandboxes):  # nobody to ask: the snapshots tell everything
+        assert paths == {"node_modules/x/index.js", "mine.js"}
+    else:
+        assert paths == {"mine.js"}
 
 
 def test_a_session_without_a_repository_is_compared_with_nothing(house: House) -> None:
@@ -258,7 +272,8 @@ def test_a_patch_that_is_too_long_says_so(house: House, monkeypatch: pytest.Monk
     session = house.session()
     house.start(session)
     write(house.folder(session), {f"{n}.txt": f"{n}\n" * 10 for n in range(9)})
-    house.workers.stop(session.id)
+    house.workers.sync(session.id, "message.stop")
+    house.sandboxes.stop(session.id)  # died, so that no answer of its own was kept
     diff = house.workspaces.diff(session.id)
     assert diff["truncated"]
     assert len(diff["files"]) == 9

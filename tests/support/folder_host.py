@@ -151,7 +151,7 @@ class FolderHost:
 
     def diff(self, baseline: str | None = None) -> Mapping[str, Any]:
         self._called("diff")
-        return {"baseline": baseline, "patch": "", "truncated": False, "files": []}
+        raise ExecutorError("http", "/workspace/diff", 1, 1, status=501, code="no_git")
 
     def execute(self, command: str, *, cwd: str, timeout_ms: int) -> CommandResult:
         raise NotImplementedError
