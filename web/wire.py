@@ -81,6 +81,8 @@ def read_json(request: Request) -> dict[str, Any]:
             return {}
         raise UnsupportedMediaType("unsupported_media_type", "The body must be application/json.")
     raw = request.get_data(cache=False)
+    if request.content_length is None:
+        request.stream.read(1)  # a body without a length is cut at the limit; reading on raises RequestEntityTooLarge
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:

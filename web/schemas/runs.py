@@ -115,12 +115,12 @@ class StreamQuery(Asked):
     """`cursor` is the last seq seen; the Last-Event-ID header wins over it, because a reconnecting browser sends the address
     it began with and knows better by then."""
 
-    cursor: str | None = Field(None, max_length=32)
+    cursor: str | None = None
     format: Literal["events", "ui-message"] = "events"
 
 
 class EventsQuery(Asked):
-    cursor: str | None = Field(None, max_length=32)
+    cursor: str | None = None
     limit: int = Field(100, ge=1, le=500)
 
 
