@@ -175,7 +175,7 @@ def _serve(endpoint: Endpoint) -> Callable[..., Response]:
             given["query"] = read_query(endpoint.query, request)
         elif request.args and endpoint.access != PUBLIC:
             read_query(_NoQuery, request)
-        raw: dict[str, Any] = {}
+        raw: dict[str, Any] = {"length": request.content_length} if endpoint.options.consumes else {}
         if endpoint.body is not None or (endpoint.method == "POST" and not endpoint.options.consumes):
             raw = read_json(request)
             body = validate(endpoint.body or _NoBody, raw)

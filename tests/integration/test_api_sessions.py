@@ -136,6 +136,42 @@ def test_a_wish_is_answered_as_soon_as_it_is_granted_or_refused(
     assert answer.json.get("code") == code
 
 
+def test_a_clean_up_wishes_to_each_idle_sandbox_and_tells_what_became_of_it(web: Web, people: Cast) -> None:
+    errors = {"done": None, "skipped": "run_active: It is at work.", "failed": "sandbox_lost: It is gone."}
+    sessions = {name: factories.session(people.bob) for name in errors}
+    foreign = factories.session(people.charlie)
+    for session in (*sessions.values(), foreign):
+        worker_rows.ensure(session)
+    SessionWorker.update(status="running", last_used_at=0).execute()
+
+    def grant() -> None:
+        for name, session in sessions.items():
+            one = (SessionWorker.session_id == session.id) & (SessionWorker.wish == "stop")
+            worker = eventually(lambda one=one: SessionWorker.get_or_none(one), what="the wish")
+            worker_rows.clear_wish(worker, errors[name])
+
+    granting = threading.Thread(target=grant)
+    granting.start()
+    answer = web.post("/api/session-workers/cleanup/idle", people.otto.headers, json={"timeoutMs": 20_000})
+    granting.join()
+
+    assert answer.status_code == 200
+    counts = {name: answer.json[name] for name in ("checked", "done", "skipped", "failed")}
+    assert counts == {"checked": 3, "done": 1, "skipped": 1, "failed": 1}
+    outcomes = {item["sessionId"]: item["outcome"] for item in answer.json["items"]}
+    assert outcomes == {session.id: name for name, session in sessions.items()}
+    assert SessionWorker.get_by_id(foreign.id).wish is None
+
+
+def test_a_clean_up_that_takes_longer_is_202(web: Web, people: Cast) -> None:
+    worker_rows.ensure(factories.session(people.bob))
+    SessionWorker.update(status="running", last_used_at=0).execute()
+
+    answer = web.post("/api/session-workers/cleanup/idle", people.otto.headers, json={"timeoutMs": 0})
+
+    assert (answer.status_code, answer.json["pending"]) == (202, 1)
+
+
 def test_session_workers_are_listed_with_titles_and_sync_states(web: Web, people: Cast) -> None:
     worker_rows.ensure(factories.session(people.bob, "mine"))
     worker_rows.ensure(factories.session(people.mallory, "hers"))

@@ -82,6 +82,8 @@ TABLE: dict[str, Row] = {
     "POST /api/session-workers/<session_id>/activate": Row(TAKEN, {"timeoutMs": 0}),
     "POST /api/session-workers/<session_id>/stop": Row(TAKEN, {"timeoutMs": 0}),
     "POST /api/session-workers/<session_id>/sync": Row(TAKEN, {"timeoutMs": 0}),
+    "POST /api/session-workers/cleanup/idle": Row((200, 200, 403, 403, 403, 200)),
+    "POST /api/session-workers/cleanup/stopped": Row((200, 200, 403, 403, 403, 200)),
     "GET /api/session-workers/<session_id>/workspace/tree": Row(SEEN),
     "GET /api/session-workers/<session_id>/workspace/file": Row(ABSENT),  # nothing was ever written there
     "GET /api/session-workers/<session_id>/workspace/download": Row(SEEN),
@@ -234,7 +236,7 @@ def test_a_bundle_of_another_tenant_seeds_nothing(web: Web, people: Cast) -> Non
 def test_each_permission_is_needed_somewhere(web: Web) -> None:
     needed = {endpoint.access for endpoint in endpoints(web.app).values()}
 
-    assert set(Permission) - needed == {Permission.WORKER_MAINTAIN}
+    assert set(Permission) - needed == set()
 
 
 def test_a_route_without_a_declaration_keeps_the_app_from_starting(web: Web) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from app import db
 from app.domain.permissions import Permission, Principal
 from app.domain.problems import PROBLEMS
 from app.errors import AppError, Conflict, Invalid, NotFound, Unavailable
 from app.models import ChatSession, SessionWorker
-from app.services import run_lists, session_workers
+from app.services import run_lists, session_workers, worker_cleanup, worker_sweeps
 from app.services.session_workers import Wish
+from app.services.worker_cleanup import Cleanup
 from web.parts import Parts
 from web.routing import Routes
 from web.schemas.common import PageOf, PageQuery, WaitBody, WaitQuery
-from web.schemas.session_workers import SessionWorkerView
+from web.schemas.session_workers import CleanupBody, CleanupView, SessionWorkerView
 from web.waiting import wait_for
 from web.wire import Reply
 
@@ -54,6 +56,31 @@ def stop(session: ChatSession, parts: Parts, body: WaitBody, query: WaitQuery) -
 def sync(session: ChatSession, parts: Parts, body: WaitBody, query: WaitQuery) -> Reply:
     """Save the files now."""
     return _wish(parts, session, "sync", query.timeout_ms if query.timeout_ms is not None else body.timeout_ms)
+
+
+@routes.post("/api/session-workers/cleanup/idle", Permission.WORKER_MAINTAIN, answers=CleanupView)
+def cleanup_idle(principal: Principal, parts: Parts, body: CleanupBody) -> Reply:
+    """Save and stop the tenant's sandboxes that nobody has used for a while."""
+    seconds = parts.settings.idle_seconds if body.older_than_seconds is None else body.older_than_seconds
+    found = worker_sweeps.list_idle(db.now() - seconds)
+    return _clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "stop"), body)
+
+
+@routes.post("/api/session-workers/cleanup/stopped", Permission.WORKER_MAINTAIN, answers=CleanupView)
+def cleanup_stopped(principal: Principal, parts: Parts, body: CleanupBody) -> Reply:
+    """Remove the tenant's sandboxes that were stopped long ago; their files live on in the object store."""
+    seconds = parts.settings.remove_after_seconds if body.older_than_seconds is None else body.older_than_seconds
+    found = worker_sweeps.list_long_stopped(db.now() - seconds)
+    return _clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "remove"), body)
+
+
+def _clean_up(parts: Parts, cleanup: Cleanup, body: CleanupBody) -> Reply:
+    for session_id in cleanup.session_ids:
+        parts.container.session_workers.wish(session_id, cleanup.wish)
+    done = wait_for(lambda: worker_cleanup.find_result(cleanup), body.timeout_ms)
+    result = done or worker_cleanup.look(cleanup)
+    view = CleanupView.model_validate(result)
+    return Reply(view) if done else Reply(view, 202, {"Location": "/api/session-workers"})
 
 
 def _wish(parts: Parts, session: ChatSession, wish: Wish, timeout_ms: int) -> Reply:

@@ -13,7 +13,6 @@ from web.wire import Asked, Given, Shown
 T = TypeVar("T")
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
-Cursor = Annotated[str, Field(max_length=512)]
 HIGHEST_SEQ = 2**53 - 1
 
 
@@ -25,7 +24,7 @@ class PageOf(Shown, Generic[T]):
 
 
 class PageQuery(Asked):
-    cursor: Cursor | None = None
+    cursor: str | None = None
     limit: int = Field(pages.DEFAULT_LIMIT, ge=1, le=pages.HIGHEST_LIMIT)
 
 

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from web.schemas.common import WaitBody
 from web.wire import Shown
+
+
+class CleanupBody(WaitBody):
+    """`olderThanSeconds` instead of the setting of the platform."""
+
+    older_than_seconds: float | None = Field(None, ge=0, le=1e9)
+
+
+class CleanupView(Shown):
+    """What became of each sandbox that was looked at. `skipped`: busy, or in use again; `pending`: not decided yet."""
+
+    checked: int
+    done: int
+    skipped: int
+    failed: int
+    pending: int = 0
+    items: list[dict[str, Any]]
 
 
 class SessionWorkerView(Shown):
