@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -14,31 +14,28 @@ from app.models import AgentRun, RunEvent
 
 ROWS_PER_INSERT = 500
 _PAGE = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-"""A page of a log: as text, because building it anew would cost five times what the database does."""
+"""A page of a log. These are text because peewee's building them anew costs five times what the database does."""
 _ENDS = "SELECT id, last_seq, finished_at FROM agent_runs WHERE id IN ({})"
 """Where many logs end."""
-_FIELDS = [
-    RunEvent.run_id,
-    RunEvent.seq,
-    RunEvent.tenant_id,
-    RunEvent.type,
-    RunEvent.ts,
-    RunEvent.src,
-    RunEvent.data,
-]
+_INSERT = "INSERT INTO run_events (run_id, seq, tenant_id, type, ts, src, data) VALUES "
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
 
 
-def insert(tenant_id: str, events: Iterable[Event]) -> None:
+def insert(tenant_id: str, events: Sequence[Event]) -> None:
     """Add rows, in the caller's transaction."""
-    for chunk in chunked(events, ROWS_PER_INSERT):
-        rows = [(event.run_id, event.seq, tenant_id, event.type, event.ts, event.src, event.data) for event in chunk]
-        RunEvent.insert_many(rows, fields=_FIELDS).execute()
+    for start in range(0, len(events), ROWS_PER_INSERT):
+        chunk = events[start : start + ROWS_PER_INSERT]
+        values: list[object] = []
+        for event in chunk:
+            data = orjson.dumps(event.data).decode()
+            values += (event.run_id, event.seq, tenant_id, event.type, event.ts, event.src, data)
+        _execute(_INSERT + ", ".join([_ROW] * len(chunk)), values)
 
 
 def read(run_id: str, after: int, limit: int) -> list[Event]:
     """Return up to `limit` events with seq > `after`, in order."""
     with db.reading():
-        rows = _select(_PAGE, (run_id, after, limit))
+        rows = _execute(_PAGE, (run_id, after, limit)).fetchall()
     return [Event(run_id, seq, kind, orjson.loads(data), ts, src) for seq, kind, data, ts, src in rows]
 
 
@@ -82,13 +79,12 @@ def last_seqs(run_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
     found: dict[str, tuple[int, bool]] = {}
     for chunk in chunked(run_ids, ROWS_PER_INSERT):
         with db.reading():
-            for run_id, last, finished_at in _select(_ENDS.format(",".join("?" * len(chunk))), tuple(chunk)):
+            for run_id, last, finished_at in _execute(_ENDS.format(",".join("?" * len(chunk))), chunk):
                 found[run_id] = (last, finished_at is not None)
     return found
 
 
-def _select(sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Run a query of this module; its `?` are made what the database wants."""
+def _execute(sql: str, parameters: Sequence[object]) -> Any:
+    """Run a statement of this module; its `?` are made what the database wants."""
     database: Any = db.proxy.obj
-    rows: list[tuple[Any, ...]] = database.execute_sql(sql.replace("?", database.param), parameters).fetchall()
-    return rows
+    return database.execute_sql(sql.replace("?", database.param), tuple(parameters))
