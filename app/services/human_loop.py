@@ -129,6 +129,22 @@ def resolved(data: Mapping[str, Any], now: float) -> None:
     ).execute()
 
 
+def closed(request: HumanLoopRequest, outcome: str) -> dict[str, Any]:
+    """Return the data of the `human_loop.resolved` event of a request that gets no answer any more."""
+    return {"requestId": request.id, "outcome": outcome, "by": None, "reply": None, "delivery": None}
+
+
+def delivered_late(request: HumanLoopRequest) -> dict[str, Any]:
+    """Return the data of the `human_loop.resolved` event of an answer that a new attempt is told of."""
+    return {
+        "requestId": request.id,
+        "outcome": "answered",
+        "by": request.replied_by,
+        "reply": request.reply,
+        "delivery": "resumed",
+    }
+
+
 def list_undelivered(run_id: str) -> list[HumanLoopRequest]:
     """Return the requests of a run whose agent has no answer yet, oldest first."""
     query = HumanLoopRequest.select().where(HumanLoopRequest.run_id == run_id, HumanLoopRequest.closed_at.is_null())

@@ -24,7 +24,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import AppError, LeaseLost, Unavailable
 from app.log import logger
-from app.models import AgentRun, ChatSession, RunCommand
+from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand
 from app.ports import (
     AGENT_EXITED,
     AgentStart,
@@ -38,7 +38,7 @@ from app.ports import (
 )
 from app.services import human_loop, run_launch, runs
 from app.services.event_log import RunLog
-from app.services.inbox import Inbox, JournalEnded, Wake
+from app.services.inbox import Inbox, Item, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
 from app.services.run_attempt import Attempt, AttemptParts, now_draft
 from app.services.run_blobs import RunBlobs
@@ -48,11 +48,17 @@ from app.services.session_workers import SessionWorkers
 
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
+LET_GO_SECONDS = 1.0
+"""Of silence; the CLIs have their transcripts on disk by then."""
 SANDBOX_TRIES = 3
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
 )
+
+
+class LetGo(Exception):
+    """Only a person can move the run now: it needs no worker (ARCHITECTURE decision 8)."""
 
 
 class HandBack(Exception):
@@ -82,6 +88,7 @@ class RunDriver:
         self._inbox = Inbox()
         self._kill_at: float | None = None
         self._kill_stage = 0
+        self._silent_since = time.monotonic()
         self._ending_agent = False
 
     def wake(self) -> None:
@@ -105,6 +112,8 @@ class RunDriver:
             logger.info("lease lost", epoch=self._lease.epoch, why=str(lost))
         except HandBack:
             self._hand_back()
+        except LetGo:
+            logger.info("run let go, it waits for a person", epoch=self._lease.epoch)
         except Unavailable as error:  # the database or Redis: whoever holds the next lease goes on
             logger.warning("run left to the next lease", epoch=self._lease.epoch, error=error.message)
         finally:
@@ -134,6 +143,9 @@ class RunDriver:
 
     def _run_in_sandbox(self, provider: Provider) -> None:
         """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
+        self._run = AgentRun.get_by_id(self._run.id)
+        if self._rest_without_agent():
+            return
         executor = self._prepare_sandbox()
         if executor is None:
             return
@@ -223,7 +235,11 @@ class RunDriver:
 
     def _enter_attempt(self, provider: Provider, executor: Executor) -> Attempt | None:
         settings = self._parts.settings.provider_settings
-        if self._run.status == RunStatus.CLAIMED:
+        if self._run.status == RunStatus.WAITING_HUMAN and self._agent_is_gone(executor):
+            if not self._answered():
+                self._let_go(self._log.last_record(self._run.attempt), sandbox_stopped=True)
+            self._begin_attempt(provider, executor, settings)
+        elif self._run.status == RunStatus.CLAIMED:
             self._begin_attempt(provider, executor, settings)
         launch = run_launch.recall(self._run, settings)
         redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
@@ -254,6 +270,8 @@ class RunDriver:
             "attempt": number,
             "capabilities": provider.capabilities.as_wire(),
         }
+        answered = self._answered() if self._run.status == RunStatus.WAITING_HUMAN else []
+        row = run_launch.answered_row(plan, answered)
         drafts = [
             now_draft(EventType.RUN_STARTED, started, number),
             now_draft(EventType.CONTEXT_RESTORED, {"mode": plan.mode}, number),
@@ -261,16 +279,18 @@ class RunDriver:
         if plan.lost_context:
             message = "The agent's earlier conversation could not be found; it starts without memory of it."
             drafts.append(now_draft(EventType.RUN_WARNING, {"code": "context_lost", "message": message}, number))
-        older = human_loop.list_undelivered(self._run.id)
-        for request in older:
-            data = {"requestId": request.id, "outcome": "superseded", "by": None, "reply": None, "delivery": None}
+        for request in human_loop.list_undelivered(self._run.id):
+            resumed = any(request.id == other.id for other in answered)
+            data = human_loop.delivered_late(request) if resumed else human_loop.closed(request, "superseded")
             drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
         drafts.append(now_draft(EventType.RUN_STATUS, {"status": RunStatus.RUNNING}, number))
         run_id, epoch, now = self._run.id, self._lease.epoch, db.now()
-        fields = {"attempt": number, "launch": plan.row, "started_at": self._run.started_at or now}
+        fields = {"attempt": number, "launch": row, "started_at": self._run.started_at or now}
+        applied = [command.id for command in runs.list_unapplied(run_id) if command.kind == "answer"]
 
-        def change(_: int) -> None:
+        def change(last_seq: int) -> None:
             runs.to_running(run_id, epoch, fields)
+            runs.mark_applied(applied, last_seq)
             for draft in drafts:
                 if draft.type == EventType.HUMAN_LOOP_RESOLVED:
                     human_loop.resolved(draft.data, now)
@@ -291,6 +311,7 @@ class RunDriver:
         self._apply_commands(attempt)
         while True:
             item = self._inbox.get(TICK_SECONDS)
+            self._watch_silence(attempt, executor, item)
             self._check_stopping()
             self._lease.require()
             match item:
@@ -306,6 +327,50 @@ class RunDriver:
                 case JournalEnded(error=error):
                     raise error or AssertionError
             self._tick(attempt, executor)
+
+    def _watch_silence(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
+        """Let go of a run that waits for a person once the agent has been silent for a while."""
+        if item is not None or attempt.status != RunStatus.WAITING_HUMAN or self._kill_at is not None:
+            self._silent_since = time.monotonic()
+            return
+        if time.monotonic() - self._silent_since < LET_GO_SECONDS or not self._sync.is_settled:
+            return
+        state = executor.find_agent(attempt.agent_id)
+        if state is not None and state.running and state.last == attempt.position:
+            self._log.flush()
+            self._let_go(attempt.position)
+
+    def _let_go(self, record: int, *, sandbox_stopped: bool = False) -> None:
+        runs.let_go(self._run.id, self._lease.epoch, record, sandbox_stopped=sandbox_stopped)
+        self._lease.lose()
+        if runs.list_unapplied(self._run.id):  # it came in between: its bell was for us
+            self._parts.bell.ring_runs()
+        raise LetGo
+
+    # --- an agent that is gone while its run waits --------------------------------------------------------------------------
+
+    def _rest_without_agent(self) -> bool:
+        """The sandbox was stopped while the run waited: only an answer is a reason to start it, and a stop ends the run at once."""
+        if self._run.sandbox_stopped_at is None:
+            return False
+        commands = runs.list_unapplied(self._run.id)
+        if any(command.kind == "stop" for command in commands):
+            self._ending.cancel("stopped while it waited", commands)
+            return True
+        if not self._answered():
+            runs.mark_applied([command.id for command in commands], self._log.last_seq)
+            self._let_go(self._run.let_go_record or 0, sandbox_stopped=True)
+        return False
+
+    def _agent_is_gone(self, executor: Executor) -> bool:
+        """True where the agent ended because its sandbox did, not of its own accord."""
+        if self._run.sandbox_stopped_at is not None:
+            return True
+        state = executor.find_agent(agent_id(self._run.id, self._run.attempt))
+        return state is None or state.exit == "executor_lost"
+
+    def _answered(self) -> list[HumanLoopRequest]:
+        return [request for request in human_loop.list_undelivered(self._run.id) if request.status == "answered"]
 
     def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
         inbox, name = self._inbox, attempt.agent_id

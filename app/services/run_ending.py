@@ -143,11 +143,10 @@ class RunEnding:
         return [now_draft(EventType.RUN_WARNING, data, number)]
 
     def _close_requests(self, how: str, number: int) -> list[Draft]:
-        drafts = []
-        for request in human_loop.list_undelivered(self._run_id):
-            data = {"requestId": request.id, "outcome": how, "by": None, "reply": None, "delivery": None}
-            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
-        return drafts
+        return [
+            now_draft(EventType.HUMAN_LOOP_RESOLVED, human_loop.closed(request, how), number)
+            for request in human_loop.list_undelivered(self._run_id)
+        ]
 
 
 def _resolve(drafts: Sequence[Draft], now: float) -> None:

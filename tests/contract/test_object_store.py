@@ -114,7 +114,22 @@ def test_writers_of_one_key_do_not_mix_their_bytes(store: ObjectStore) -> None:
     assert read(store, "a/b") in texts
 
 
-BAD = ["", "/", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", ".incoming/x", "a/.hidden", "a\\b", "a b", "a\0b", "ä"]
+BAD = [
+    "",
+    "/",
+    "/etc/passwd",
+    "../x",
+    "a/../b",
+    "a//b",
+    "a/",
+    "./a",
+    ".incoming/x",
+    "a/.hidden",
+    "a\\b",
+    "a b",
+    "a\0b",
+    "ä",
+]
 
 
 @pytest.mark.parametrize("key", BAD)
