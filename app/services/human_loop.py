@@ -145,6 +145,11 @@ def delivered_late(request: HumanLoopRequest) -> dict[str, Any]:
     }
 
 
+def list_answered(run_id: str) -> list[HumanLoopRequest]:
+    """Return the requests of a run that a person has answered and its agent does not know of yet."""
+    return [request for request in list_undelivered(run_id) if request.status == "answered"]
+
+
 def list_undelivered(run_id: str) -> list[HumanLoopRequest]:
     """Return the requests of a run whose agent has no answer yet, oldest first."""
     query = HumanLoopRequest.select().where(HumanLoopRequest.run_id == run_id, HumanLoopRequest.closed_at.is_null())

@@ -7,15 +7,10 @@ in `run_sync`.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
-from app import db
 from app.config import Settings
-from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
 from app.domain.journal import Record, agent_id
 from app.domain.lease import Lease
@@ -24,7 +19,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import AppError, LeaseLost, Unavailable
 from app.log import logger
-from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand
+from app.models import AgentRun, ChatSession, RunCommand
 from app.ports import (
     AGENT_EXITED,
     AgentStart,
@@ -36,29 +31,26 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import human_loop, run_launch, runs
+from app.services import run_launch, runs
 from app.services.event_log import RunLog
 from app.services.inbox import Inbox, Item, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
-from app.services.run_attempt import Attempt, AttemptParts, now_draft
+from app.services.run_attempt import Attempt, AttemptParts
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
+from app.services.run_escalation import Escalation, send_signal
+from app.services.run_pause import LetGo, RunPause
+from app.services.run_start import RunStart
 from app.services.run_sync import RunSync
 from app.services.session_workers import SessionWorkers
 
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
-LET_GO_SECONDS = 1.0
-"""Of silence; the CLIs have their transcripts on disk by then."""
 SANDBOX_TRIES = 3
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
 )
-
-
-class LetGo(Exception):
-    """Only a person can move the run now: it needs no worker (ARCHITECTURE decision 8)."""
 
 
 class HandBack(Exception):
@@ -86,10 +78,7 @@ class RunDriver:
         self._claim, self._lease, self._parts = claim, lease, parts
         self._run: AgentRun = claim.run
         self._inbox = Inbox()
-        self._kill_at: float | None = None
-        self._kill_stage = 0
-        self._silent_since = time.monotonic()
-        self._ending_agent = False
+        self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -107,6 +96,8 @@ class RunDriver:
             self._log = RunLog.open(self._run, self._lease, self._parts.stream)
             self._sync = RunSync(self._run, self._log, self._parts.session_workers, self.wake)
             self._ending = RunEnding(self._run.id, self._lease, self._log, self._parts.settings)
+            self._pause = RunPause(self._run.id, self._lease, self._log, self._parts.bell)
+            self._start = RunStart(self._log, self._lease, self._parts.settings.provider_settings)
             self._drive()
         except LeaseLost as lost:
             logger.info("lease lost", epoch=self._lease.epoch, why=str(lost))
@@ -144,7 +135,7 @@ class RunDriver:
     def _run_in_sandbox(self, provider: Provider) -> None:
         """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
         self._run = AgentRun.get_by_id(self._run.id)
-        if self._rest_without_agent():
+        if self._pause.rest_without_agent(self._run, self._ending):
             return
         executor = self._prepare_sandbox()
         if executor is None:
@@ -193,7 +184,7 @@ class RunDriver:
         name = agent_id(self._run.id, self._run.attempt)
         if executor is not None and executor.find_agent(name) is not None:
             executor.fence(self._run.id, self._lease.epoch)
-            self._signal(executor, name, "KILL", f"poison:{self._lease.epoch}")
+            send_signal(executor, name, "KILL", f"poison:{self._lease.epoch}", self._lease)
 
     def _provider(self) -> Provider:
         launch = self._run.launch or {}
@@ -235,12 +226,8 @@ class RunDriver:
 
     def _enter_attempt(self, provider: Provider, executor: Executor) -> Attempt | None:
         settings = self._parts.settings.provider_settings
-        if self._run.status == RunStatus.WAITING_HUMAN and self._agent_is_gone(executor):
-            if not self._answered():
-                self._let_go(self._log.last_record(self._run.attempt), sandbox_stopped=True)
-            self._begin_attempt(provider, executor, settings)
-        elif self._run.status == RunStatus.CLAIMED:
-            self._begin_attempt(provider, executor, settings)
+        if self._run.status == RunStatus.CLAIMED or self._pause.agent_is_gone(self._run, executor):
+            self._run = self._start.begin(self._run, provider, executor)
         launch = run_launch.recall(self._run, settings)
         redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
         parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run))
@@ -259,59 +246,12 @@ class RunDriver:
             attempt.resume_behind(state.last)
         return attempt
 
-    def _begin_attempt(self, provider: Provider, executor: Executor, settings: Mapping[str, str]) -> None:
-        """Write down that a new attempt starts, and how, before anything of it happens."""
-        self._end_earlier_agent(executor)
-        number = self._run.attempt + 1
-        plan = run_launch.plan(self._run, number, provider, settings, executor)
-        started = {
-            "provider": self._run.provider,
-            "model": plan.row["model"],
-            "attempt": number,
-            "capabilities": provider.capabilities.as_wire(),
-        }
-        answered = self._answered() if self._run.status == RunStatus.WAITING_HUMAN else []
-        row = run_launch.answered_row(plan, answered)
-        drafts = [
-            now_draft(EventType.RUN_STARTED, started, number),
-            now_draft(EventType.CONTEXT_RESTORED, {"mode": plan.mode}, number),
-        ]
-        if plan.lost_context:
-            message = "The agent's earlier conversation could not be found; it starts without memory of it."
-            drafts.append(now_draft(EventType.RUN_WARNING, {"code": "context_lost", "message": message}, number))
-        for request in human_loop.list_undelivered(self._run.id):
-            resumed = any(request.id == other.id for other in answered)
-            data = human_loop.delivered_late(request) if resumed else human_loop.closed(request, "superseded")
-            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
-        drafts.append(now_draft(EventType.RUN_STATUS, {"status": RunStatus.RUNNING}, number))
-        run_id, epoch, now = self._run.id, self._lease.epoch, db.now()
-        fields = {"attempt": number, "launch": row, "started_at": self._run.started_at or now}
-        applied = [command.id for command in runs.list_unapplied(run_id) if command.kind == "answer"]
-
-        def change(last_seq: int) -> None:
-            runs.to_running(run_id, epoch, fields)
-            runs.mark_applied(applied, last_seq)
-            for draft in drafts:
-                if draft.type == EventType.HUMAN_LOOP_RESOLVED:
-                    human_loop.resolved(draft.data, now)
-
-        self._log.append(drafts, change)
-        self._run = AgentRun.get_by_id(run_id)
-
-    def _end_earlier_agent(self, executor: Executor) -> None:
-        """An agent that an earlier attempt lost sight of must not work beside the new one."""
-        name = agent_id(self._run.id, self._run.attempt)
-        state = executor.find_agent(name) if self._run.attempt else None
-        if state is not None and state.running:
-            self._signal(executor, name, "KILL", f"replaced:{self._lease.epoch}")
-
     def _follow(self, attempt: Attempt, executor: Executor) -> None:
         """Take records until the journal is closed."""
         self._read_journal(executor, attempt)
         self._apply_commands(attempt)
         while True:
             item = self._inbox.get(TICK_SECONDS)
-            self._watch_silence(attempt, executor, item)
             self._check_stopping()
             self._lease.require()
             match item:
@@ -326,51 +266,7 @@ class RunDriver:
                     return
                 case JournalEnded(error=error):
                     raise error or AssertionError
-            self._tick(attempt, executor)
-
-    def _watch_silence(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
-        """Let go of a run that waits for a person once the agent has been silent for a while."""
-        if item is not None or attempt.status != RunStatus.WAITING_HUMAN or self._kill_at is not None:
-            self._silent_since = time.monotonic()
-            return
-        if time.monotonic() - self._silent_since < LET_GO_SECONDS or not self._sync.is_settled:
-            return
-        state = executor.find_agent(attempt.agent_id)
-        if state is not None and state.running and state.last == attempt.position:
-            self._log.flush()
-            self._let_go(attempt.position)
-
-    def _let_go(self, record: int, *, sandbox_stopped: bool = False) -> None:
-        runs.let_go(self._run.id, self._lease.epoch, record, sandbox_stopped=sandbox_stopped)
-        self._lease.lose()
-        if runs.list_unapplied(self._run.id):  # it came in between: its bell was for us
-            self._parts.bell.ring_runs()
-        raise LetGo
-
-    # --- an agent that is gone while its run waits --------------------------------------------------------------------------
-
-    def _rest_without_agent(self) -> bool:
-        """The sandbox was stopped while the run waited: only an answer is a reason to start it, and a stop ends the run at once."""
-        if self._run.sandbox_stopped_at is None:
-            return False
-        commands = runs.list_unapplied(self._run.id)
-        if any(command.kind == "stop" for command in commands):
-            self._ending.cancel("stopped while it waited", commands)
-            return True
-        if not self._answered():
-            runs.mark_applied([command.id for command in commands], self._log.last_seq)
-            self._let_go(self._run.let_go_record or 0, sandbox_stopped=True)
-        return False
-
-    def _agent_is_gone(self, executor: Executor) -> bool:
-        """True where the agent ended because its sandbox did, not of its own accord."""
-        if self._run.sandbox_stopped_at is not None:
-            return True
-        state = executor.find_agent(agent_id(self._run.id, self._run.attempt))
-        return state is None or state.exit == "executor_lost"
-
-    def _answered(self) -> list[HumanLoopRequest]:
-        return [request for request in human_loop.list_undelivered(self._run.id) if request.status == "answered"]
+            self._tick(attempt, executor, item)
 
     def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
         inbox, name = self._inbox, attempt.agent_id
@@ -390,31 +286,20 @@ class RunDriver:
     def _watch_ending(self, attempt: Attempt, record: Record) -> None:
         """The turn is over, or somebody wants it to be: after a while the agent is made to end."""
         if record.kind == "exit":
-            self._kill_at = None
-        elif attempt.outcome is not None and not self._ending_agent:
-            self._ending_agent = True
-            self._kill_stage = 1  # SIGTERM was sent by the adapter's intent: the next is SIGKILL
-            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
-        elif self._run.stop_requested_at is not None and self._kill_at is None:  # an earlier holder applied the stop
-            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+            self._escalation.disarm()
+        elif attempt.outcome is not None:
+            self._escalation.arm(terminated=True)  # SIGTERM was the adapter's intent
+        elif self._run.stop_requested_at is not None:  # an earlier holder may have applied the stop
+            self._escalation.arm()
 
-    def _tick(self, attempt: Attempt, executor: Executor) -> None:
+    def _tick(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
         self._log.flush_due(FLUSH_SECONDS)
         self._sync.tick()
-        if self._kill_at is None or time.monotonic() < self._kill_at:
-            return
-        self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
-        signal: Literal["TERM", "KILL"] = "TERM" if self._kill_stage == 0 else "KILL"
-        key = f"escalate:{self._lease.epoch}:{self._kill_stage}"
-        self._kill_stage += 1
-        self._signal(executor, attempt.agent_id, signal, key)
-
-    def _signal(self, executor: Executor, name: str, signal: Literal["TERM", "KILL"], key: str) -> None:
-        try:
-            executor.signal(name, signal, key=key, epoch=self._lease.epoch)
-        except ExecutorError as error:
-            if error.code != AGENT_EXITED:
-                raise
+        self._escalation.tick(executor, attempt.agent_id)
+        if item is not None or self._escalation.is_armed or not self._sync.is_settled:
+            self._pause.heard()
+        else:
+            self._pause.let_go_if_silent(attempt, executor)
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 
@@ -430,8 +315,7 @@ class RunDriver:
     def _apply(self, attempt: Attempt, command: RunCommand) -> None:
         if command.kind == "stop":
             attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
-            if self._kill_at is None:
-                self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+            self._escalation.arm()
         elif command.kind == "answer":
             attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from app.domain.events import EventType
 from app.domain.turn import Answered, ContextMode, Launch, ResumePoint
-from app.models import AgentRun, HumanLoopRequest
+from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Provider, WorkspaceHost
 
 
@@ -42,10 +43,17 @@ def plan(
         "resume": None
         if resume is None
         else {"conversationId": resume.conversation_id, "hasPrompt": resume.has_prompt},
-        "usageBefore": run.usage or {},
+        "usageBefore": usage_so_far(run.id),
     }
     mode: ContextMode = "native_resume" if resume else "fresh"
     return LaunchPlan(launch, mode, wanted is not None and resume is None, row)
+
+
+def usage_so_far(run_id: str) -> dict[str, Any]:
+    """Return what a run has used up to now: its last `usage.update`, which is cumulative."""
+    query = RunEvent.select(RunEvent.data).where(RunEvent.run_id == run_id, RunEvent.type == EventType.USAGE_UPDATE)
+    last = query.order_by(RunEvent.seq.desc()).first()
+    return dict(last.data) if last is not None else {}
 
 
 def answered_row(plan: LaunchPlan, answered: Sequence[HumanLoopRequest]) -> dict[str, Any]:
