@@ -82,7 +82,7 @@ class Container:
     @cached_property
     def session_workers(self) -> SessionWorkers:
         mounts = {target: path for provider in self.providers.list() for target, path in provider.mounts().items()}
-        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.store, self.bell, mounts)
+        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts)
 
     @cached_property
     def waiting(self) -> Waiting:

@@ -57,7 +57,7 @@ def reply(request: HumanLoopRequest, given: Reply, by: str, bell: Bell) -> Reply
         )
         if won:
             payload = {"requestId": request.id, "by": by, **given.as_json()}
-            add_command(request.tenant_id, request.run_id, "answer", f"answer:{request.id}", payload, now=now)
+            add_command(request.tenant_id, request.run_id, "answer", f"answer:{request.id}", payload)
     if won:
         bell.ring_command(request.run_id)
     row = HumanLoopRequest.get_by_id(request.id)

@@ -47,6 +47,14 @@ from app.services.session_workers import SessionWorkers
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
+OUTPUT_LIMIT = 240 * 1024 * 1024
+"""Bytes of one attempt's journal."""
+
+_TOO_MUCH_OUTPUT = Failure(
+    FailureCode.AGENT_ERROR,
+    "The agent wrote more than 240 MiB in one turn.",
+    "Ask for less output: have it write large results to files.",
+)
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
@@ -259,6 +267,7 @@ class RunDriver:
                     if attempt.take(item) and attempt.outcome is None:
                         self._sync.request()
                     self._watch_ending(attempt, item)
+                    self._watch_size(attempt, executor)
                 case Wake():
                     self._apply_commands(attempt)
                     self._sync.report(attempt.number)
@@ -291,6 +300,14 @@ class RunDriver:
             self._escalation.arm(terminated=True)  # SIGTERM was the adapter's intent
         elif self._run.stop_requested_at is not None:  # an earlier holder may have applied the stop
             self._escalation.arm()
+
+    def _watch_size(self, attempt: Attempt, executor: Executor) -> None:
+        """The executor stops reading an agent above its limit of unacknowledged bytes, and what every holder must be able to step
+        again is never acknowledged before the end: so an agent that comes near is ended, with the reason."""
+        if attempt.bytes_read < OUTPUT_LIMIT or attempt.outcome is not None:
+            return
+        attempt.outcome = Outcome(RunStatus.FAILED, "output_limit", _TOO_MUCH_OUTPUT)
+        send_signal(executor, attempt.agent_id, "KILL", f"output-limit:{attempt.number}", self._lease)
 
     def _tick(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
         self._log.flush_due(FLUSH_SECONDS)

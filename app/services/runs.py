@@ -224,9 +224,9 @@ def failure_fields(failure: Failure | None) -> dict[str, Any]:
 # --- commands ------------------------------------------------------------------------------------------------------------
 
 
-def mark_stop_requested(run_id: str, now: float) -> None:
+def mark_stop_requested(run_id: str) -> None:
     """Show the wish to stop at once, whoever applies it and when."""
-    AgentRun.update(stop_requested_at=fn.COALESCE(AgentRun.stop_requested_at, now)).where(
+    AgentRun.update(stop_requested_at=fn.COALESCE(AgentRun.stop_requested_at, db.clock())).where(
         AgentRun.id == run_id, AgentRun.finished_at.is_null()
     ).execute()
 

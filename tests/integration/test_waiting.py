@@ -135,7 +135,7 @@ def test_a_question_is_answered_to_an_agent_that_was_stopped(world: World) -> No
 def test_a_stop_ends_a_run_whose_sandbox_was_stopped_without_starting_it(world: World) -> None:
     run = stopped(world, "/approve go on?")
     with db.transaction():
-        add_command(run.tenant_id, run.id, "stop", "stop", {"by": world.user.id}, now=db.now())
+        add_command(run.tenant_id, run.id, "stop", "stop", {"by": world.user.id})
     run = world.drive()
     assert run.status == "canceled"
     assert world.container.sandboxes.connect(run.session_id) is None
