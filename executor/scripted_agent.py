@@ -264,8 +264,7 @@ class Agent:
     def do_ask(self, argument: str, multiple: bool = False) -> None:
         question, *options = [part.strip() for part in argument.split("|")]
         asked: Line = {"id": "q1", "question": question, "options": [{"label": option} for option in options]}
-        if multiple:
-            asked["multiple"] = True
+        asked |= {"multiple": True} if multiple else {}
         reply = self._await("question", title=question, questions=[asked])
         chosen = [str(item) for item in (reply.get("answers") or {}).get("q1", [])]
         self.do_say(f"You answered: {', '.join(chosen)}" if chosen else "You did not answer.")
@@ -440,8 +439,7 @@ class Agent:
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
-        whole = "".join(output)
-        self._result(call, "ok" if code == 0 else "error", whole if code == 0 else f"Exit code {code}\n{whole}")
+        self._result(call, "error" if code else "ok", (f"Exit code {code}\n" if code else "") + "".join(output))
 
     def _close(self) -> None:
         """End what an interruption left open, as a real agent does."""
