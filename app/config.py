@@ -123,6 +123,21 @@ class Settings(BaseSettings):
         validation_alias=_names("PADDOCK_REMOVE_AFTER_SECONDS"),
         description="A sandbox stopped for this long is removed; its files live on in the object store.",
     )
+    waiting_keep_seconds: float = Field(
+        900,
+        validation_alias=_names("PADDOCK_WAITING_KEEP_SECONDS"),
+        description="A run that waits for a person this long has its sandbox saved and stopped; the answer starts it again.",
+    )
+    waiting_max: int = Field(
+        100,
+        validation_alias=_names("PADDOCK_WAITING_MAX"),
+        description="Sandboxes kept for runs that wait for people; above it those that have waited longest are stopped.",
+    )
+    waiting_look_seconds: float = Field(
+        10,
+        validation_alias=_names("PADDOCK_WAITING_LOOK_SECONDS"),
+        description="How often the agents of waiting runs are looked at.",
+    )
     orphan_seconds: float = Field(
         600,
         validation_alias=_names("PADDOCK_ORPHAN_SECONDS"),

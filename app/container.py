@@ -28,6 +28,7 @@ from app.services.lease_keeper import LeaseKeeper
 from app.services.run_driver import DriverParts
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
+from app.services.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ class Container:
     @cached_property
     def session_workers(self) -> SessionWorkers:
         mounts = {target: path for provider in self.providers.list() for target, path in provider.mounts().items()}
-        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.store, self.bell, mounts)
+        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting(self.settings, self.session_workers, self.bell)
 
     @cached_property
     def owner(self) -> str:

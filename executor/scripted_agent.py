@@ -161,6 +161,7 @@ class Agent:
     """One conversation. Each `do_` method is a directive; its argument is the rest of the line."""
 
     def __init__(self, wire: Wire, start: Line) -> None:
+        self.told: list[Line] = list(start.get("answers") or [])
         self.wire = wire
         self.run = str(start["run"])
         self.attempt = int(start["attempt"])
@@ -171,7 +172,7 @@ class Agent:
         self.usage: dict[str, float] | None = None
         self._ids: dict[str, int] = {}
         self._open_message: tuple[str, str, list[str]] | None = None
-        self._open_tools: dict[str, str] = {}
+        self._open_tools: dict[str, Line] = {}
         self._asked: str | None = None
 
     def turn(self) -> None:
@@ -200,9 +201,8 @@ class Agent:
     # --- text
 
     def do_echo(self, text: str) -> None:
-        said = text.strip()
         self.do_say(
-            f"You said: {said}\n\nI am the scripted agent. I echo plain text and follow directives such as /write, "
+            f"You said: {text.strip()}\n\nI am the scripted agent. I echo plain text and follow directives such as /write, "
             "/run and /ask; no model was called."
         )
 
@@ -229,8 +229,9 @@ class Agent:
     def do_recall(self, _: str) -> None:
         remembered = self.transcript.values("remember")
         earlier = [fact["prompt"] for fact in self.transcript.facts if "prompt" in fact and fact["run"] != self.run]
-        known = "; ".join(remembered) or "nothing"
-        self.do_say(f"I remember: {known}. Earlier messages: {json.dumps(earlier, ensure_ascii=False)}")
+        self.do_say(
+            f"I remember: {'; '.join(remembered) or 'nothing'}. Earlier messages: {json.dumps(earlier, ensure_ascii=False)}"
+        )
 
     def do_remember(self, text: str) -> None:
         self.transcript.add(remember=text)
@@ -241,34 +242,29 @@ class Agent:
     def do_write(self, argument: str) -> None:
         path, _, text = argument.partition(" ")
         call = self._tool("Write", "edit", f"Write {path}", {"path": path, "content": text})
-        if self._allowed(call, "Write", "edit", f"Write {path}", {"path": path, "content": text}):
-            self._guarded(call, lambda: self._write(path, text.replace("\\n", "\n")))
+        self._guarded(call, lambda: self._write(path, text.replace("\\n", "\n")))
 
     def do_read(self, path: str) -> None:
         call = self._tool("Read", "read", f"Read {path}", {"path": path})
-        if self._allowed(call, "Read", "read", f"Read {path}", {"path": path}):
-            self._guarded(call, lambda: _read(path))
+        self._guarded(call, lambda: _read(path))
 
     def do_run(self, command: str) -> None:
-        given = {"command": command}
-        call = self._tool("Bash", "execute", command, given)
+        call = self._tool("Bash", "execute", command, {"command": command})
         if self.transcript.has("began", self.run, self.step):
             self._result(call, "error", "This was interrupted before; whether it ran to its end is not known.")
-        elif self._allowed(call, "Bash", "execute", f"Run: {command}", given):
+        elif self._allowed(call, f"Run: {command}"):
             self.transcript.add(run=self.run, began=self.step)
             self._execute(call, command)
 
     def do_approve(self, title: str) -> None:
         title = title or "Go on?"
         call = self._tool("Approve", "other", title, {"title": title})
-        if self._allowed(call, "Approve", "other", title, {"title": title}):
-            self._result(call, "ok", "approved")
+        self._guarded(call, lambda: "approved")
 
     def do_ask(self, argument: str, multiple: bool = False) -> None:
         question, *options = [part.strip() for part in argument.split("|")]
         asked: Line = {"id": "q1", "question": question, "options": [{"label": option} for option in options]}
-        if multiple:
-            asked["multiple"] = True
+        asked |= {"multiple": True} if multiple else {}
         reply = self._await("question", title=question, questions=[asked])
         chosen = [str(item) for item in (reply.get("answers") or {}).get("q1", [])]
         self.do_say(f"You answered: {', '.join(chosen)}" if chosen else "You did not answer.")
@@ -279,23 +275,19 @@ class Agent:
     def do_todo(self, argument: str) -> None:
         todos = []
         for number, item in enumerate(part.strip() for part in argument.split(";") if part.strip()):
-            status = MARKS.get(item[:3], "pending")
             content = item[3:].strip() if item[:3] in MARKS else item
-            todos.append({"id": str(number + 1), "content": content, "status": status})
+            todos.append({"id": str(number + 1), "content": content, "status": MARKS.get(item[:3], "pending")})
         self.wire.send("todos", todos=todos)
 
-    def do_flood(self, size: str) -> None:
-        call = self._tool("Flood", "other", f"Flood of {size} bytes", {"bytes": int(size)})
-        left, line = int(size), "flood " * 170 + "\n"
+    def do_flood(self, size: str, line: str = "flood " * 170 + "\n") -> None:
+        call, left = self._tool("Flood", "other", f"Flood of {size} bytes", {"bytes": int(size)}), int(size)
         while left > 0:
             self.wire.send("output", id=call, text=line[:left])
             left -= len(line)
         self._result(call, "ok", f"{size} bytes")
 
     def do_line(self, size: str) -> None:
-        call = self._tool("Line", "other", f"A line of {size} bytes", {"bytes": int(size)})
-        self.wire.send("output", id=call, text="x" * int(size))
-        self._result(call, "ok", f"{size} bytes")
+        self.do_flood(size, "x" * int(size))
 
     def do_spawn(self, seconds: str) -> None:
         import subprocess
@@ -357,8 +349,7 @@ class Agent:
             self.wire.look(left)
 
     def _stream(self, whole: str, delta: str, parts: Iterator[str]) -> None:
-        message = self._id("msg")
-        said: list[str] = []
+        message, said = self._id("msg"), list[str]()
         self._open_message = (whole, message, said)
         for part in parts:
             said.append(part)
@@ -369,7 +360,7 @@ class Agent:
 
     def _tool(self, name: str, kind: str, title: str, given: Line) -> str:
         call = self._id("call")
-        self._open_tools[call] = name
+        self._open_tools[call] = {"title": title, "tool": name, "kind": kind, "input": given}
         self.wire.send("tool", id=call, name=name, kind=kind, title=title, input=given)
         return call
 
@@ -377,14 +368,18 @@ class Agent:
         self._open_tools.pop(call, None)
         self.wire.send("result", id=call, status=status, output=output)
 
-    def _allowed(self, call: str, name: str, kind: str, title: str, given: Line) -> bool:
-        reply = self._await("permission", title=title, tool=name, kind=kind, input=given, call=call)
+    def _allowed(self, call: str, title: str = "") -> bool:
+        asked = self._open_tools[call] | ({"title": title} if title else {})
+        reply = self._await("permission", **asked, call=call)
         if not reply.get("allow"):
             self._result(call, "denied", str(reply.get("message") or "denied"))
         return bool(reply.get("allow"))
 
     def _await(self, type_: str, **fields: Any) -> Line:
         """Send a request and wait for its reply, which may come while the line is still being written."""
+        known = self._told(type_)
+        if known is not None:
+            return known
         self._asked = self._id("req")
         self.wire.send(type_, id=self._asked, **fields)
         while self._asked not in self.wire.replies:
@@ -393,13 +388,22 @@ class Agent:
         self._asked = None
         return reply
 
+    def _told(self, type_: str) -> Line | None:
+        """Return the reply that a resumed turn was told at its start. What was allowed is asked again, as a real agent does."""
+        answer = self.told.pop(0) if self.told else {}
+        if type_ == "question" and answer.get("kind") == "question":
+            return {"answers": answer.get("answers") or {}}
+        if type_ == "permission" and answer.get("decision") == "deny":
+            return {"allow": False, "message": answer.get("message") or "denied"}
+        return None
+
     def _guarded(self, call: str, work: Callable[[], str]) -> None:
+        if not self._allowed(call):
+            return
         try:
-            output = work()
+            self._result(call, "ok", work())
         except OSError as error:
             self._result(call, "error", str(error))
-        else:
-            self._result(call, "ok", output)
 
     def _write(self, path: str, text: str) -> str:
         place = _place(path)
@@ -435,8 +439,7 @@ class Agent:
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
-        whole = "".join(output)
-        self._result(call, "ok" if code == 0 else "error", whole if code == 0 else f"Exit code {code}\n{whole}")
+        self._result(call, "error" if code else "ok", (f"Exit code {code}\n" if code else "") + "".join(output))
 
     def _close(self) -> None:
         """End what an interruption left open, as a real agent does."""

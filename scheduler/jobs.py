@@ -28,6 +28,8 @@ def jobs(container: Container) -> list[Job]:
     return [
         Job("sweep_runs", settings.sweep_seconds, lambda: sweeps.sweep_runs(container.bell)),
         Job("close_streams", settings.sweep_seconds, lambda: sweeps.close_streams(container.stream)),
+        Job("look_at_waiting", settings.waiting_look_seconds, container.waiting.look),
+        Job("stop_waiting", _often(settings.waiting_keep_seconds, 5.0), lambda: container.waiting.stop_long(db.now())),
         Job("ring_wishes", settings.sweep_seconds, lambda: sweeps.ring_wishes(container.bell)),
         Job("sync_stale", max(5.0, settings.lease_duration), lambda: _did(workers.sync_stale(db.now()))),
         Job("stop_idle", _often(settings.idle_seconds, 30.0), lambda: _did(workers.stop_idle(db.now()))),

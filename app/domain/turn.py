@@ -21,11 +21,43 @@ CONTINUE_MESSAGE = "Continue with the task where you left off. What was already 
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What a person answered to an agent that was stopped while it waited. `subject` is what was asked: a question's text, or
+    the tool and its input; `reply` as in `human_loop.resolved`."""
+
+    request_id: str
+    kind: Literal["question", "approval"]
+    subject: str
+    reply: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """A conversation of the agent's own that goes on. `has_prompt`: its transcript already holds this run's prompt."""
+    """A conversation of the agent's own that goes on. `has_prompt`: its transcript already holds this run's prompt.
+    `answers` are what the agent waited for when its sandbox was stopped."""
 
     conversation_id: str
     has_prompt: bool = False
+    answers: tuple[Answered, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What the agent is told instead of the prompt (decisions 5 and 8)."""
+        if not self.answers:
+            return CONTINUE_MESSAGE
+        return "\n\n".join([_told(answer) for answer in self.answers]) + "\n\nContinue."
+
+
+def _told(answer: Answered) -> str:
+    """Return one answer in words. What was approved has not been run: the agent's process was gone when the answer came."""
+    if answer.kind == "question":
+        given = answer.reply.get("answers") or {}
+        texts = "; ".join(", ".join(chosen) for chosen in given.values()) or "no answer; decide yourself"
+        return f"While this session was paused a person answered your question.\nQuestion: {answer.subject}\nAnswer: {texts}"
+    if answer.reply.get("decision") == "deny":
+        reason = f" They said: {answer.reply['message']}" if answer.reply.get("message") else ""
+        return f"While this session was paused a person denied your request: {answer.subject}\nIt has not been run. Do not run it.{reason}"
+    return f"While this session was paused a person approved your request: {answer.subject}\nIt has not been run. Run it now, exactly so."
 
 
 @dataclass(frozen=True, slots=True)

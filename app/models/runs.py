@@ -45,6 +45,9 @@ class AgentRun(Table):
     claimed_at = peewee.DoubleField(null=True)
     started_at = peewee.DoubleField(null=True)
     waiting_since = peewee.DoubleField(null=True)
+    let_go_at = peewee.DoubleField(null=True)
+    let_go_record = peewee.BigIntegerField(null=True)
+    sandbox_stopped_at = peewee.DoubleField(null=True)
     finished_at = peewee.DoubleField(null=True)
     stream_closed_at = peewee.DoubleField(null=True)
 

@@ -119,6 +119,7 @@ class ScriptedTurn:
                 "conversation": conversation_of(self._launch),
                 "resume": resume is not None,
                 "continue": resume is not None and resume.has_prompt,
+                "answers": [{"kind": answer.kind, **answer.reply} for answer in resume.answers] if resume else [],
                 "prompt": self._launch.prompt,
             }
         )

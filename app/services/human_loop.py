@@ -57,7 +57,7 @@ def reply(request: HumanLoopRequest, given: Reply, by: str, bell: Bell) -> Reply
         )
         if won:
             payload = {"requestId": request.id, "by": by, **given.as_json()}
-            add_command(request.tenant_id, request.run_id, "answer", f"answer:{request.id}", payload, now=now)
+            add_command(request.tenant_id, request.run_id, "answer", f"answer:{request.id}", payload)
     if won:
         bell.ring_command(request.run_id)
     row = HumanLoopRequest.get_by_id(request.id)
@@ -127,6 +127,27 @@ def resolved(data: Mapping[str, Any], now: float) -> None:
     HumanLoopRequest.update(status=data["outcome"], closed_at=now).where(
         row, HumanLoopRequest.delivered_at.is_null()
     ).execute()
+
+
+def closed(request: HumanLoopRequest, outcome: str) -> dict[str, Any]:
+    """Return the data of the `human_loop.resolved` event of a request that gets no answer any more."""
+    return {"requestId": request.id, "outcome": outcome, "by": None, "reply": None, "delivery": None}
+
+
+def delivered_late(request: HumanLoopRequest) -> dict[str, Any]:
+    """Return the data of the `human_loop.resolved` event of an answer that a new attempt is told of."""
+    return {
+        "requestId": request.id,
+        "outcome": "answered",
+        "by": request.replied_by,
+        "reply": request.reply,
+        "delivery": "resumed",
+    }
+
+
+def list_answered(run_id: str) -> list[HumanLoopRequest]:
+    """Return the requests of a run that a person has answered and its agent does not know of yet."""
+    return [request for request in list_undelivered(run_id) if request.status == "answered"]
 
 
 def list_undelivered(run_id: str) -> list[HumanLoopRequest]:

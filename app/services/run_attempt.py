@@ -22,11 +22,13 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
 from app.models import AgentRun, Todo
 from app.ports import AGENT_EXITED, AgentHost, ExecutorError, Turn
-from app.services import human_loop, policy, runs
+from app.services import human_loop, policy, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.run_blobs import RunBlobs
 
 Change = Callable[[int], None]
+GRANT = "grant:"
+"""Begins the rule of a verdict that rests on an answer given while the agent was gone; the request's id follows."""
 
 
 class Attempt:
@@ -40,11 +42,13 @@ class Attempt:
         self.message: str | None = run.message
         self.usage: dict[str, Any] = dict((run.launch or {}).get("usageBefore") or {})
         self.position = 0
+        self.bytes_read = 0
         self._usage_before = dict(self.usage)
         self._in_log = parts.log.last_record(launch.attempt)
         self._caught_up_at = 0
         self._pending: dict[str, Intent] = {}
         self._open_requests: set[str] = set()
+        self._grants = {grant["key"]: grant["id"] for grant in (run.launch or {}).get("grants") or []}
 
     def resume_behind(self, last: int) -> None:
         """The journal holds records up to `last` that an earlier holder saw: intents wait until they are stepped."""
@@ -57,8 +61,11 @@ class Attempt:
     def take(self, record: Record) -> bool:
         """Step one record: its events into the log, then its intents. True when a whole message is newly in the log."""
         self.position = record.n
+        self.bytes_read += len(record.data)
         if record.key is not None:
             self._pending.pop(record.key, None)
+        if record.kind == "ctl" and self._grants:
+            self._use_grant(record)
         step = self._turn.step(record)
         self._note(step)
         if record.n > self._in_log:
@@ -179,8 +186,17 @@ class Attempt:
             case EndAgent():
                 self._end(intent)
 
+    def _use_grant(self, record: Record) -> None:
+        """A verdict that rests on a grant has used it up: it lets one request through."""
+        rule = str(record.json().get("rule") or "")
+        if rule.startswith(GRANT):
+            self._grants = {key: id_ for key, id_ in self._grants.items() if id_ != rule.removeprefix(GRANT)}
+
     def _ask_policy(self, intent: AskPolicy) -> None:
+        granted = self._grants.get(run_launch.grant_key(intent.tool, self._parts.redactor.clean(intent.input)))
         verdict = policy.decide(intent, self._launch.options)
+        if granted is not None and verdict.verdict == "ask":
+            verdict = policy.Verdict("allow", GRANT + granted)
         self.control(
             intent.key,
             {

@@ -64,7 +64,7 @@ def create(new: NewRun, bell: Bell) -> AgentRun:
                     remedy="Wait for it, stop it, or send with onBusy: enqueue or interrupt.",
                 )
             for older in interrupted:
-                add_command(new.tenant_id, older, "stop", "stop", {"by": new.user_id, "reason": "interrupted"}, now=now)
+                add_command(new.tenant_id, older, "stop", "stop", {"by": new.user_id, "reason": "interrupted"})
         run = _insert(new, session_id, session_seq, now)
         if new.in_transaction is not None:
             new.in_transaction(run.id)
@@ -74,7 +74,7 @@ def create(new: NewRun, bell: Bell) -> AgentRun:
     return run
 
 
-def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any], *, now: float) -> bool:
+def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any]) -> bool:
     """Write a wish about a run (inside the caller's transaction); False where this key was wished before."""
     inserted = (
         RunCommand.insert(
@@ -84,14 +84,14 @@ def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mappi
             command_key=key,
             kind=kind,
             payload=dict(payload),
-            created_at=now,
+            created_at=db.clock(),
         )
         .on_conflict_ignore()
         .as_rowcount()
         .execute()
     )
     if kind == "stop":
-        runs.mark_stop_requested(run_id, now)
+        runs.mark_stop_requested(run_id)
     return bool(inserted)
 
 

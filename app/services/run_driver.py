@@ -7,15 +7,10 @@ in `run_sync`.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
-from app import db
 from app.config import Settings
-from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
 from app.domain.journal import Record, agent_id
 from app.domain.lease import Lease
@@ -36,19 +31,30 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import human_loop, run_launch, runs
+from app.services import run_launch, runs
 from app.services.event_log import RunLog
-from app.services.inbox import Inbox, JournalEnded, Wake
+from app.services.inbox import Inbox, Item, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
-from app.services.run_attempt import Attempt, AttemptParts, now_draft
+from app.services.run_attempt import Attempt, AttemptParts
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
+from app.services.run_escalation import Escalation, send_signal
+from app.services.run_pause import LetGo, RunPause
+from app.services.run_start import RunStart
 from app.services.run_sync import RunSync
 from app.services.session_workers import SessionWorkers
 
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
+OUTPUT_LIMIT = 240 * 1024 * 1024
+"""Bytes of one attempt's journal."""
+
+_TOO_MUCH_OUTPUT = Failure(
+    FailureCode.AGENT_ERROR,
+    "The agent wrote more than 240 MiB in one turn.",
+    "Ask for less output: have it write large results to files.",
+)
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
@@ -80,9 +86,7 @@ class RunDriver:
         self._claim, self._lease, self._parts = claim, lease, parts
         self._run: AgentRun = claim.run
         self._inbox = Inbox()
-        self._kill_at: float | None = None
-        self._kill_stage = 0
-        self._ending_agent = False
+        self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -100,11 +104,15 @@ class RunDriver:
             self._log = RunLog.open(self._run, self._lease, self._parts.stream)
             self._sync = RunSync(self._run, self._log, self._parts.session_workers, self.wake)
             self._ending = RunEnding(self._run.id, self._lease, self._log, self._parts.settings)
+            self._pause = RunPause(self._run.id, self._lease, self._log, self._parts.bell)
+            self._start = RunStart(self._log, self._lease, self._parts.settings.provider_settings)
             self._drive()
         except LeaseLost as lost:
             logger.info("lease lost", epoch=self._lease.epoch, why=str(lost))
         except HandBack:
             self._hand_back()
+        except LetGo:
+            logger.info("run let go, it waits for a person", epoch=self._lease.epoch)
         except Unavailable as error:  # the database or Redis: whoever holds the next lease goes on
             logger.warning("run left to the next lease", epoch=self._lease.epoch, error=error.message)
         finally:
@@ -134,6 +142,9 @@ class RunDriver:
 
     def _run_in_sandbox(self, provider: Provider) -> None:
         """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
+        self._run = AgentRun.get_by_id(self._run.id)
+        if self._pause.rest_without_agent(self._run, self._ending):
+            return
         executor = self._prepare_sandbox()
         if executor is None:
             return
@@ -181,7 +192,7 @@ class RunDriver:
         name = agent_id(self._run.id, self._run.attempt)
         if executor is not None and executor.find_agent(name) is not None:
             executor.fence(self._run.id, self._lease.epoch)
-            self._signal(executor, name, "KILL", f"poison:{self._lease.epoch}")
+            send_signal(executor, name, "KILL", f"poison:{self._lease.epoch}", self._lease)
 
     def _provider(self) -> Provider:
         launch = self._run.launch or {}
@@ -223,8 +234,8 @@ class RunDriver:
 
     def _enter_attempt(self, provider: Provider, executor: Executor) -> Attempt | None:
         settings = self._parts.settings.provider_settings
-        if self._run.status == RunStatus.CLAIMED:
-            self._begin_attempt(provider, executor, settings)
+        if self._run.status == RunStatus.CLAIMED or self._pause.agent_is_gone(self._run, executor):
+            self._run = self._start.begin(self._run, provider, executor)
         launch = run_launch.recall(self._run, settings)
         redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
         parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run))
@@ -243,48 +254,6 @@ class RunDriver:
             attempt.resume_behind(state.last)
         return attempt
 
-    def _begin_attempt(self, provider: Provider, executor: Executor, settings: Mapping[str, str]) -> None:
-        """Write down that a new attempt starts, and how, before anything of it happens."""
-        self._end_earlier_agent(executor)
-        number = self._run.attempt + 1
-        plan = run_launch.plan(self._run, number, provider, settings, executor)
-        started = {
-            "provider": self._run.provider,
-            "model": plan.row["model"],
-            "attempt": number,
-            "capabilities": provider.capabilities.as_wire(),
-        }
-        drafts = [
-            now_draft(EventType.RUN_STARTED, started, number),
-            now_draft(EventType.CONTEXT_RESTORED, {"mode": plan.mode}, number),
-        ]
-        if plan.lost_context:
-            message = "The agent's earlier conversation could not be found; it starts without memory of it."
-            drafts.append(now_draft(EventType.RUN_WARNING, {"code": "context_lost", "message": message}, number))
-        older = human_loop.list_undelivered(self._run.id)
-        for request in older:
-            data = {"requestId": request.id, "outcome": "superseded", "by": None, "reply": None, "delivery": None}
-            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
-        drafts.append(now_draft(EventType.RUN_STATUS, {"status": RunStatus.RUNNING}, number))
-        run_id, epoch, now = self._run.id, self._lease.epoch, db.now()
-        fields = {"attempt": number, "launch": plan.row, "started_at": self._run.started_at or now}
-
-        def change(_: int) -> None:
-            runs.to_running(run_id, epoch, fields)
-            for draft in drafts:
-                if draft.type == EventType.HUMAN_LOOP_RESOLVED:
-                    human_loop.resolved(draft.data, now)
-
-        self._log.append(drafts, change)
-        self._run = AgentRun.get_by_id(run_id)
-
-    def _end_earlier_agent(self, executor: Executor) -> None:
-        """An agent that an earlier attempt lost sight of must not work beside the new one."""
-        name = agent_id(self._run.id, self._run.attempt)
-        state = executor.find_agent(name) if self._run.attempt else None
-        if state is not None and state.running:
-            self._signal(executor, name, "KILL", f"replaced:{self._lease.epoch}")
-
     def _follow(self, attempt: Attempt, executor: Executor) -> None:
         """Take records until the journal is closed."""
         self._read_journal(executor, attempt)
@@ -298,6 +267,7 @@ class RunDriver:
                     if attempt.take(item) and attempt.outcome is None:
                         self._sync.request()
                     self._watch_ending(attempt, item)
+                    self._watch_size(attempt, executor)
                 case Wake():
                     self._apply_commands(attempt)
                     self._sync.report(attempt.number)
@@ -305,7 +275,7 @@ class RunDriver:
                     return
                 case JournalEnded(error=error):
                     raise error or AssertionError
-            self._tick(attempt, executor)
+            self._tick(attempt, executor, item)
 
     def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
         inbox, name = self._inbox, attempt.agent_id
@@ -325,31 +295,28 @@ class RunDriver:
     def _watch_ending(self, attempt: Attempt, record: Record) -> None:
         """The turn is over, or somebody wants it to be: after a while the agent is made to end."""
         if record.kind == "exit":
-            self._kill_at = None
-        elif attempt.outcome is not None and not self._ending_agent:
-            self._ending_agent = True
-            self._kill_stage = 1  # SIGTERM was sent by the adapter's intent: the next is SIGKILL
-            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
-        elif self._run.stop_requested_at is not None and self._kill_at is None:  # an earlier holder applied the stop
-            self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+            self._escalation.disarm()
+        elif attempt.outcome is not None:
+            self._escalation.arm(terminated=True)  # SIGTERM was the adapter's intent
+        elif self._run.stop_requested_at is not None:  # an earlier holder may have applied the stop
+            self._escalation.arm()
 
-    def _tick(self, attempt: Attempt, executor: Executor) -> None:
+    def _watch_size(self, attempt: Attempt, executor: Executor) -> None:
+        """The executor stops reading an agent above its limit of unacknowledged bytes, and what every holder must be able to step
+        again is never acknowledged before the end: so an agent that comes near is ended, with the reason."""
+        if attempt.bytes_read < OUTPUT_LIMIT or attempt.outcome is not None:
+            return
+        attempt.outcome = Outcome(RunStatus.FAILED, "output_limit", _TOO_MUCH_OUTPUT)
+        send_signal(executor, attempt.agent_id, "KILL", f"output-limit:{attempt.number}", self._lease)
+
+    def _tick(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
         self._log.flush_due(FLUSH_SECONDS)
         self._sync.tick()
-        if self._kill_at is None or time.monotonic() < self._kill_at:
-            return
-        self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
-        signal: Literal["TERM", "KILL"] = "TERM" if self._kill_stage == 0 else "KILL"
-        key = f"escalate:{self._lease.epoch}:{self._kill_stage}"
-        self._kill_stage += 1
-        self._signal(executor, attempt.agent_id, signal, key)
-
-    def _signal(self, executor: Executor, name: str, signal: Literal["TERM", "KILL"], key: str) -> None:
-        try:
-            executor.signal(name, signal, key=key, epoch=self._lease.epoch)
-        except ExecutorError as error:
-            if error.code != AGENT_EXITED:
-                raise
+        self._escalation.tick(executor, attempt.agent_id)
+        if item is not None or self._escalation.is_armed or not self._sync.is_settled:
+            self._pause.heard()
+        else:
+            self._pause.let_go_if_silent(attempt, executor)
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 
@@ -365,8 +332,7 @@ class RunDriver:
     def _apply(self, attempt: Attempt, command: RunCommand) -> None:
         if command.kind == "stop":
             attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
-            if self._kill_at is None:
-                self._kill_at = time.monotonic() + self._parts.settings.stop_grace_seconds
+            self._escalation.arm()
         elif command.kind == "answer":
             attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
 

@@ -14,7 +14,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.log import logger
 from app.models import AgentRun, RunCommand, UsageLog
-from app.services import human_loop, runs
+from app.services import human_loop, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.run_attempt import Attempt, now_draft
 
@@ -51,7 +51,7 @@ class RunEnding:
         deaths = run.deaths + (1 if failure.code in _DEATHS else 0)
         again = failure.may_retry or outcome.stop_reason == RESUME_FAILED
         if again and failures < self._settings.max_attempts:
-            self._requeue(run, attempt, outcome, {"failures": failures, "deaths": deaths})
+            self._requeue(run, outcome, {"failures": failures, "deaths": deaths})
             return
         if again and deaths == failures:
             failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {failures} attempts.")
@@ -75,13 +75,11 @@ class RunEnding:
 
     # --- the two transactions --------------------------------------------------------------------------------------------
 
-    def _requeue(self, run: AgentRun, attempt: Attempt | None, outcome: Outcome, counters: dict[str, Any]) -> None:
+    def _requeue(self, run: AgentRun, outcome: Outcome, counters: dict[str, Any]) -> None:
         now = db.now()
         number = run.attempt
         retry_at = now + self._settings.retry_delay_ms / 1000 * max(1, number)
         fields: dict[str, Any] = dict(counters)
-        if attempt is not None:
-            fields["usage"] = attempt.usage
         if outcome.stop_reason == RESUME_FAILED:
             fields |= {"conversation_id": None, "launch": {**(run.launch or {}), "startFresh": True}}
         drafts = [
@@ -106,7 +104,7 @@ class RunEnding:
     ) -> None:
         run = AgentRun.get_by_id(self._run_id)
         now, number = db.now(), run.attempt
-        usage = attempt.usage if attempt is not None else (run.usage or {})
+        usage = attempt.usage if attempt is not None else run_launch.usage_so_far(run.id)
         finished: dict[str, Any] = {"status": outcome.status, "stopReason": outcome.stop_reason, "usage": usage}
         if outcome.failure is not None:
             finished |= {"failureCode": outcome.failure.code, "remedy": outcome.failure.advice}
@@ -143,11 +141,10 @@ class RunEnding:
         return [now_draft(EventType.RUN_WARNING, data, number)]
 
     def _close_requests(self, how: str, number: int) -> list[Draft]:
-        drafts = []
-        for request in human_loop.list_undelivered(self._run_id):
-            data = {"requestId": request.id, "outcome": how, "by": None, "reply": None, "delivery": None}
-            drafts.append(now_draft(EventType.HUMAN_LOOP_RESOLVED, data, number))
-        return drafts
+        return [
+            now_draft(EventType.HUMAN_LOOP_RESOLVED, human_loop.closed(request, how), number)
+            for request in human_loop.list_undelivered(self._run_id)
+        ]
 
 
 def _resolve(drafts: Sequence[Draft], now: float) -> None:

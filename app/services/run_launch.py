@@ -3,12 +3,16 @@ holder of the attempt must step its journal from the same beginning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.turn import ContextMode, Launch, ResumePoint
-from app.models import AgentRun
+import orjson
+
+from app.domain.events import EventType
+from app.domain.turn import Answered, ContextMode, Launch, ResumePoint
+from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Provider, WorkspaceHost
 
 
@@ -39,17 +43,58 @@ def plan(
         "resume": None
         if resume is None
         else {"conversationId": resume.conversation_id, "hasPrompt": resume.has_prompt},
-        "usageBefore": run.usage or {},
+        "usageBefore": usage_so_far(run.id),
     }
     mode: ContextMode = "native_resume" if resume else "fresh"
     return LaunchPlan(launch, mode, wanted is not None and resume is None, row)
+
+
+def usage_so_far(run_id: str) -> dict[str, Any]:
+    """Return what a run has used up to now: its last `usage.update`, which is cumulative."""
+    query = RunEvent.select(RunEvent.data).where(RunEvent.run_id == run_id, RunEvent.type == EventType.USAGE_UPDATE)
+    last = query.order_by(RunEvent.seq.desc()).first()
+    return dict(last.data) if last is not None else {}
+
+
+def answered_row(plan: LaunchPlan, answered: Sequence[HumanLoopRequest]) -> dict[str, Any]:
+    """Return the plan's row for an attempt that goes on with what people answered while the agent was gone: the answers to tell
+    it, and one grant for each thing that was allowed (decision 8)."""
+    row = dict(plan.row)
+    if row["resume"] is not None:
+        row["resume"] = {**row["resume"], "answers": [_answer_row(request) for request in answered]}
+    row["grants"] = [
+        {"id": request.id, "key": grant_key(request.tool_call["name"], request.tool_call["input"])}
+        for request in answered
+        if request.tool_call and (request.reply or {}).get("decision") in ("allow", "allow_always")
+    ]
+    return row
+
+
+def grant_key(tool: str, tool_input: Mapping[str, Any]) -> str:
+    """Return the hash of a tool and its canonical input, by which the same request is known again."""
+    return hashlib.sha256(orjson.dumps([tool, dict(tool_input)], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _answer_row(request: HumanLoopRequest) -> dict[str, Any]:
+    subject = request.title
+    if request.kind == "question":
+        subject = " / ".join(str(question["question"]) for question in request.questions or []) or subject
+    elif request.tool_call:
+        subject = f"{request.tool_call['name']} {orjson.dumps(request.tool_call['input']).decode()}"
+    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": request.reply}
 
 
 def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:
     """Return the launch of the run's current attempt as its first holder planned it."""
     row = run.launch or {}
     resume = row.get("resume")
-    point = ResumePoint(resume["conversationId"], resume["hasPrompt"]) if resume else None
+    point = None
+    if resume:
+        answers = tuple(
+            Answered(answer["requestId"], answer["kind"], answer["subject"], answer["reply"])
+            for answer in resume.get("answers") or []
+        )
+        point = ResumePoint(resume["conversationId"], resume["hasPrompt"], answers)
     return Launch(run.id, run.session_id, run.attempt, run.prompt, row.get("model"), point, run.options, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from app.domain import pages
@@ -25,16 +26,20 @@ def list_page(
     return _page(query.order_by(AgentRun.id.desc()), limit, lambda run: (run.id,))
 
 
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests are wanted: open or closed ones, of one session or run where that is given."""
+
+    is_open: bool
+    session_id: str | None = None
+    run_id: str | None = None
+
+
 def list_requests(
-    principal: Principal,
-    *,
-    is_open: bool,
-    session_id: str | None,
-    run_id: str | None,
-    cursor: str | None,
-    limit: int,
+    principal: Principal, wanted: RequestFilter, *, cursor: str | None, limit: int
 ) -> Page[HumanLoopRequest]:
     """Return requests: open ones the oldest first, closed ones the newest first."""
+    is_open, session_id, run_id = wanted.is_open, wanted.session_id, wanted.run_id
     row = HumanLoopRequest
     query = _reachable(row, principal).where((row.status == "open") if is_open else (row.status != "open"))
     if session_id is not None:

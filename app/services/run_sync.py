@@ -42,6 +42,11 @@ class RunSync:
         if self._due_at is None:
             self._due_at = time.monotonic() + GATHER_SECONDS
 
+    @property
+    def is_settled(self) -> bool:
+        """True where no sync is due or on its way."""
+        return self._due_at is None and (self._thread is None or not self._thread.is_alive())
+
     def tick(self) -> None:
         """Start the sync that is due, one at a time."""
         busy = self._thread is not None and self._thread.is_alive()

@@ -34,7 +34,10 @@ class Claim:
     seq_before: int
 
 
-# The best claimable run: the head of its session, a run whose lease is over, or one with an unapplied command.
+_AT_REST = {"lease_owner": None, "lease_until": None, "waiting_since": None, "sandbox_stopped_at": None}
+
+# The best claimable run: the head of its session, one whose lease is over and that was not let go, or one with an unapplied
+# command.
 _CLAIMABLE = """
 SELECT r.id, r.lease_until, r.lease_seq,
        (r.status <> 'queued' OR ((r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
@@ -43,9 +46,9 @@ SELECT r.id, r.lease_until, r.lease_seq,
 FROM agent_runs r
 WHERE r.finished_at IS NULL
   AND (r.lease_until IS NULL OR r.lease_until <= {now})
-  AND (r.status <> 'queued'
+  AND ((r.status <> 'queued' AND r.let_go_at IS NULL)
        OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL)
-       OR ((r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+       OR (r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
            AND older.session_seq < r.session_seq AND older.finished_at IS NULL)))
 ORDER BY r.priority DESC, r.id
@@ -90,6 +93,7 @@ def _claim(owner: str, seconds: float) -> Claim | None:
         AgentRun.lease_owner: owner,
         AgentRun.lease_until: db.clock() + seconds,
         AgentRun.lease_seq: AgentRun.last_seq + (1 if starts else 0),
+        AgentRun.let_go_at: None,
     }
     if starts:
         now = db.now()
@@ -136,6 +140,31 @@ def hand_back(run_id: str, epoch: int) -> bool:
     return bool(changed == 1)
 
 
+def let_go(run_id: str, epoch: int, record: int, *, sandbox_stopped: bool = False) -> None:
+    """Give the lease of a waiting run back for as long as only a person can move it. Raises LeaseLost."""
+    fields: dict[str, Any] = {"lease_owner": None, "lease_until": None, "let_go_record": record}
+    fields["let_go_at"] = db.clock()
+    if sandbox_stopped:
+        fields["sandbox_stopped_at"] = fn.COALESCE(AgentRun.sandbox_stopped_at, db.clock())
+    query = AgentRun.update(fields).where(
+        AgentRun.id == run_id, AgentRun.epoch == epoch, AgentRun.status == RunStatus.WAITING_HUMAN
+    )
+    _conditional(query, run_id)
+
+
+def take_up(run: AgentRun) -> bool:
+    """Something moved in a run that was let go: make it claimable. False where somebody has it already."""
+    query = AgentRun.update(let_go_at=None).where(AgentRun.id == run.id, AgentRun.let_go_at == run.let_go_at)
+    return bool(query.execute() == 1)
+
+
+def note_sandbox_stopped(session_id: str) -> None:
+    """The sandbox of a session is being stopped while its run waits, let go: the answer starts a new attempt."""
+    AgentRun.update(sandbox_stopped_at=db.clock()).where(
+        AgentRun.session_id == session_id, AgentRun.let_go_at.is_null(False), AgentRun.finished_at.is_null()
+    ).execute()
+
+
 def set_fields(run_id: str, epoch: int, fields: Mapping[str, Any]) -> None:
     """Write facts that are no state (launch, conversation, counters). Raises LeaseLost."""
     _conditional(AgentRun.update(dict(fields)).where(AgentRun.id == run_id, AgentRun.epoch == epoch), run_id)
@@ -143,7 +172,7 @@ def set_fields(run_id: str, epoch: int, fields: Mapping[str, Any]) -> None:
 
 def to_running(run_id: str, epoch: int, fields: Mapping[str, Any] | None = None) -> None:
     """claimed | waiting_human -> running."""
-    _move(run_id, epoch, RunStatus.RUNNING, {"waiting_since": None, **(fields or {})})
+    _move(run_id, epoch, RunStatus.RUNNING, {"waiting_since": None, "sandbox_stopped_at": None, **(fields or {})})
 
 
 def to_waiting(run_id: str, epoch: int, now: float) -> None:
@@ -153,7 +182,7 @@ def to_waiting(run_id: str, epoch: int, now: float) -> None:
 
 def to_queued(run_id: str, epoch: int, *, retry_at: float, counters: Mapping[str, Any]) -> None:
     """claimed | running | waiting_human -> queued, for another attempt at `retry_at`; the lease ends with it."""
-    fields = {"retry_at": retry_at, "lease_owner": None, "lease_until": None, "waiting_since": None, **counters}
+    fields = {"retry_at": retry_at, **_AT_REST, **counters}
     _move(run_id, epoch, RunStatus.QUEUED, fields)
 
 
@@ -163,7 +192,7 @@ def to_terminal(run_id: str, epoch: int, status: RunStatus, *, now: float, field
         run_id,
         epoch,
         status,
-        {"finished_at": now, "lease_owner": None, "lease_until": None, "waiting_since": None, **fields},
+        {"finished_at": now, **_AT_REST, **fields},
     )
 
 
@@ -195,9 +224,9 @@ def failure_fields(failure: Failure | None) -> dict[str, Any]:
 # --- commands ------------------------------------------------------------------------------------------------------------
 
 
-def mark_stop_requested(run_id: str, now: float) -> None:
+def mark_stop_requested(run_id: str) -> None:
     """Show the wish to stop at once, whoever applies it and when."""
-    AgentRun.update(stop_requested_at=fn.COALESCE(AgentRun.stop_requested_at, now)).where(
+    AgentRun.update(stop_requested_at=fn.COALESCE(AgentRun.stop_requested_at, db.clock())).where(
         AgentRun.id == run_id, AgentRun.finished_at.is_null()
     ).execute()
 

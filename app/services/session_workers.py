@@ -17,7 +17,7 @@ from app.domain import storage
 from app.domain.worker_state import SyncStatus, WorkerStatus, sync_state
 from app.errors import AppError, Unavailable
 from app.models import ChatSession, SessionWorker
-from app.ports import Bell, Executor, ExecutorError, ObjectStore, Sandboxes
+from app.ports import Bell, Executor, ExecutorError, Sandboxes
 from app.services import worker_rows, worker_sweeps
 from app.services.seeding import Seeding
 from app.services.snapshots import Order, Saved, Snapshots
@@ -38,13 +38,22 @@ class SessionWorkers:
     """The sandboxes of all sessions. `providers_mounts` is what agents need to see in them, path inside -> path outside."""
 
     def __init__(
-        self, settings: Settings, sandboxes: Sandboxes, snapshots: Snapshots, store: ObjectStore, bell: Bell,
+        self,
+        settings: Settings,
+        sandboxes: Sandboxes,
+        snapshots: Snapshots,
+        bell: Bell,
         providers_mounts: Mapping[str, str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._bell = bell
         self._leases = WorkerLeases(settings.owner, settings.lease_duration)
         self._parts = WorkerParts(
-            settings, sandboxes, snapshots, Seeding(store, settings.repo_hosts), providers_mounts, self._leases
+            settings,
+            sandboxes,
+            snapshots,
+            Seeding(snapshots.store, settings.repo_hosts),
+            providers_mounts,
+            self._leases,
         )
         self._wait_seconds = max(LONGEST_WAIT_SECONDS, 2 * settings.lease_duration)
 

@@ -62,6 +62,10 @@ class Snapshots:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
+    @property
+    def store(self) -> ObjectStore:
+        return self._store
+
     # --- saving ----------------------------------------------------------------------------------------------------------
 
     def save(self, host: WorkspaceHost, worker: SessionWorker, order: Order) -> Saved:

@@ -17,6 +17,7 @@ from app.domain.run_state import ACTIVE
 from app.domain.worker_state import TRANSITIONS, SyncStatus, WorkerStatus
 from app.errors import Conflict, LeaseLost, NotFound
 from app.models import AgentRun, ChatSession, SessionWorker, Snapshot
+from app.services import runs
 
 
 def find(session_id: str) -> SessionWorker | None:
@@ -108,6 +109,7 @@ def begin_stop(worker: SessionWorker) -> SessionWorker:
     with db.transaction():
         _lock(worker.session_id)
         require_no_active_run(worker.session_id)
+        runs.note_sandbox_stopped(worker.session_id)
         return _move(worker, WorkerStatus.STOPPING, {}, again=True)
 
 
@@ -180,8 +182,9 @@ def _lock(session_id: str) -> None:
 
 
 def has_active_run(session_id: str) -> bool:
-    statuses = [str(status) for status in ACTIVE]
-    return bool(AgentRun.select().where(AgentRun.session_id == session_id, AgentRun.status.in_(statuses)).exists())
+    """True while a run works in the sandbox. One that was let go while it waits for a person does not."""
+    active = AgentRun.status.in_([str(status) for status in ACTIVE]) & AgentRun.let_go_at.is_null()
+    return bool(AgentRun.select().where(AgentRun.session_id == session_id, active).exists())
 
 
 def require_no_active_run(session_id: str) -> None:

@@ -60,7 +60,7 @@ def finished(world: World, run: AgentRun) -> AgentRun:
 
 def stop(world: World, run: AgentRun) -> None:
     with db.transaction():
-        add_command(run.tenant_id, run.id, "stop", "stop", {"by": world.user.id, "reason": "test"}, now=db.now())
+        add_command(run.tenant_id, run.id, "stop", "stop", {"by": world.user.id, "reason": "test"})
     world.container.bell.ring_command(run.id)
 
 

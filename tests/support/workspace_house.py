@@ -62,7 +62,7 @@ class House:
 
     def another_process(self, sandboxes: Any = None, store: Any = None) -> SessionWorkers:
         store = store or self.store
-        return SessionWorkers(self.settings, sandboxes or self.sandboxes, Snapshots(store), store, self.bell, {})
+        return SessionWorkers(self.settings, sandboxes or self.sandboxes, Snapshots(store), self.bell, {})
 
     def session(self, **fields: Any) -> ChatSession:
         return ChatSession.create(

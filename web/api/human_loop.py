@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.domain.permissions import Permission, Principal
 from app.services import human_loop, run_lists
+from app.services.run_lists import RequestFilter
 from web import access
 from web.parts import Parts
 from web.routing import Routes
@@ -42,12 +43,6 @@ def reply(principal: Principal, parts: Parts, body: ReplyBody) -> ReplyView:
 
 
 def _list(principal: Principal, query: RequestsQuery, *, is_open: bool) -> PageOf[RequestView]:
-    page = run_lists.list_requests(
-        principal,
-        is_open=is_open,
-        session_id=query.session_id,
-        run_id=query.run_id,
-        cursor=query.cursor,
-        limit=query.limit,
-    )
+    wanted = RequestFilter(is_open, query.session_id, query.run_id)
+    page = run_lists.list_requests(principal, wanted, cursor=query.cursor, limit=query.limit)
     return PageOf[RequestView](items=[request_view(row) for row in page.items], next_cursor=page.next_cursor)

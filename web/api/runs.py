@@ -58,7 +58,7 @@ def stop_run(run: AgentRun, principal: Principal, parts: Parts, body: StopBody) 
     if run.finished_at is None:
         with db.transaction():
             payload = {"by": principal.user_id, "reason": body.reason or "stopped"}
-            run_creation.add_command(run.tenant_id, run.id, "stop", "stop", payload, now=db.now())
+            run_creation.add_command(run.tenant_id, run.id, "stop", "stop", payload)
         parts.container.bell.ring_command(run.id)
     return run_view(AgentRun.get_by_id(run.id))
 

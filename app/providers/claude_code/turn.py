@@ -83,7 +83,8 @@ class ClaudeCodeTurn:
             self._send("prompt", wire.user_message(self._launch.prompt, prompt_uuid(self._launch.run_id)))
 
     def _continue(self) -> None:
-        self._send("continue", wire.user_message(CONTINUE_MESSAGE, continue_uuid(self._launch)))
+        message = self._launch.resume.message if self._launch.resume else CONTINUE_MESSAGE
+        self._send("continue", wire.user_message(message, continue_uuid(self._launch)))
 
     def _on_control(self, control: Mapping[str, Any]) -> None:
         match control.get("type"):
