@@ -19,8 +19,12 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], help="all, where none is named")
+    parser.add_argument(
+        "subjects", nargs="*", metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}; all, where none is named"
+    )
     wanted = parser.parse_args().subjects or SUBJECTS
+    if unknown := set(wanted) - set(SUBJECTS):
+        parser.error(f"there is no such subject: {', '.join(sorted(unknown))}")
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}\n", flush=True)
     tables: list[Table] = []
     for subject in SUBJECTS:
@@ -30,8 +34,8 @@ def main() -> None:
                 print(table.text() + "\n", flush=True)
                 tables.append(table)
     _keep(tables)
-    missed = [row.name for table in tables for row in table.missed]
-    print("missed: " + "; ".join(missed) if missed else "no bar was missed")
+    missed = [f"{table.title}: {row.name.strip()}" for table in tables for row in table.missed]
+    print("\n".join(["missed:", *missed]) if missed else "no bar was missed")
 
 
 def _keep(tables: list[Table]) -> None:

@@ -13,7 +13,7 @@ SESSIONS = 6
 
 
 def measure() -> list[Table]:
-    table = Table("6. memory of a sandbox, per session, after a run")
+    table = Table("memory of a sandbox, per session, after a run")
     with house() as installation:
         sessions = [installation.warm_session() for _ in range(SESSIONS)]
         executors = [memory_of([_told(installation, session)["executor_pid"]]) for session in sessions]

@@ -36,7 +36,3 @@ def milliseconds(spread: Spread) -> dict[str, float]:
     """Return the columns of a table for a sample in seconds."""
     shown = spread.times(1000)
     return {"n": shown.count, "p50 ms": shown.p50, "p99 ms": shown.p99, "max ms": shown.most}
-
-
-def median(samples: Iterable[float]) -> float:
-    return Spread.of(samples).p50

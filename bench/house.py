@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from app import db, ids
+from app import db
 from app.config import Settings
 from app.container import Container, build
 from app.domain.lease import Lease
@@ -113,7 +113,3 @@ def house(env: Mapping[str, str] | None = None) -> Iterator[House]:
 def now() -> float:
     """The clock of claims, events and journals: POSIX seconds."""
     return time.time()
-
-
-def new_id() -> str:
-    return ids.new_id("bch")

@@ -56,7 +56,7 @@ def _rest() -> None:
 
 def _table(claimed: list[float], answered: list[float], messages: list[float], bells: list[float]) -> Table:
     ours, stock = Spread.of(claimed), Spread.of(messages)
-    table = Table("1. POST to claimed, at idle")
+    table = Table("POST to claimed, at idle")
     bar = Bar(f"p50 <= {BAR_MS:g} ms", ours.p50 * 1000, BAR_MS)
     table.add("Paddock: POST sent -> run claimed", milliseconds(ours), ours.p50 / stock.p50, bar)
     table.add("Paddock: POST sent -> answered", milliseconds(Spread.of(answered)))

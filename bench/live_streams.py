@@ -74,8 +74,8 @@ class Client:
 
 
 def measure() -> list[Table]:
-    latency = Table(f"3. append to client, {CLIENTS:,} SSE clients over HTTP (web: gunicorn + gevent, as deployed)")
-    memory = Table("4. memory of web per client")
+    latency = Table(f"append to client, {CLIENTS:,} SSE clients over HTTP (web: gunicorn + gevent, as deployed)")
+    memory = Table("memory of web per client")
     with house() as installation:
         _measure_distinct(installation, latency, memory)
     with house() as installation:

@@ -27,7 +27,7 @@ SENDERS = 4
 
 
 def measure() -> list[Table]:
-    table = Table(f"2. runs per second, scripted agent, {SESSIONS} sessions")
+    table = Table(f"runs per second, scripted agent, {SESSIONS} sessions")
     with house() as installation:
         cold, sessions = _first_runs(installation)
         warm = _runs(installation, [session for session in sessions for _ in range(RUNS_PER_SESSION)])
