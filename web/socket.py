@@ -94,8 +94,8 @@ def _serve(connection: Any, parts: Parts, principal: Principal, names: Names, cu
     except (ConnectionClosed, OSError):
         pass  # the client has gone
     finally:
-        subscription.close()
         parts.streams.leave(entered)
+        subscription.close()
 
 
 def _send_all(connection: Any, subscription: Subscription, names: Names) -> None:

@@ -76,8 +76,8 @@ def open_stream(parts: Parts, principal: Principal, run: AgentRun, cursor: int, 
     response = Response(frames, headers=headers, content_type=f"{EVENT_STREAM}; charset=utf-8")
 
     def close() -> None:
-        subscription.close()
         parts.streams.leave(entered)
+        subscription.close()
 
     response.call_on_close(close)  # also where the client went before the first byte
     return response
