@@ -100,6 +100,9 @@ class Stack:
         """Return the processes that run now, by name."""
         return {name: mark for name, mark in Record(self.var / "run").children().items() if mark.is_alive}
 
+    def supervisor(self) -> ProcessMark | None:
+        return Record(self.var / "run").supervisor()
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessMark:
         """Send a signal to one process as it runs now, and return which it was. The supervisor starts another."""
         mark = eventually(lambda: self.processes().get(name), what=f"{name} to run")

@@ -107,6 +107,17 @@ class SseClient(LogClient):
                 event = {}
 
 
+class _Connection(simple_websocket.Client):  # type: ignore[misc]
+    """Closes its socket also where the handshake fails, which the library leaves open."""
+
+    def handshake(self) -> None:
+        try:
+            super().handshake()
+        except BaseException:
+            self.sock.close()
+            raise
+
+
 class WebSocketClient(LogClient):
     """Resumes by `?cursor=`."""
 
@@ -115,7 +126,7 @@ class WebSocketClient(LogClient):
             (self.host, self.port), 10
         ).close()  # where nobody listens, the library leaves a socket open
         address = f"ws://{self.host}:{self.port}/ws/runs/{self.run_id}?cursor={self.last}"
-        connection = simple_websocket.Client(address, headers={"Authorization": f"Bearer {self._token}"})
+        connection = _Connection(address, headers={"Authorization": f"Bearer {self._token}"})
         self.connections += 1
         try:
             while (left := until - time.monotonic()) > 0:

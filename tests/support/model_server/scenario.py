@@ -15,7 +15,7 @@ from the ids of its own tool calls in the history, so it survives restarts, resu
     [[error:CODE]] [[error:CODE:N]] an API error, always or for the first N calls
     [[hang]] [[cut]]                never answers · closes the connection in mid text
 
-Anything else is echoed. A prompt that begins with "Continue" goes on with the script before it.
+Anything else is echoed. A prompt that begins with "Continue", or ends with "Continue.", goes on with the script before it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def _prompts(history: list[Turn]) -> list[str]:
 def _script(prompts: list[str]) -> tuple[int, str]:
     """Return place and text of the prompt that is being worked on."""
     for place in range(len(prompts) - 1, -1, -1):
-        if not prompts[place].startswith("Continue") or place == 0:
+        prompt = prompts[place]
+        if place == 0 or not (prompt.startswith("Continue") or prompt.endswith("Continue.")):
             return place, prompts[place]
     return 0, prompts[0]
 
