@@ -42,7 +42,6 @@ class Attempt:
         self.message: str | None = run.message
         self.usage: dict[str, Any] = dict((run.launch or {}).get("usageBefore") or {})
         self.position = 0
-        self.bytes_read = 0
         self._usage_before = dict(self.usage)
         self._in_log = parts.log.last_record(launch.attempt)
         self._caught_up_at = 0
@@ -61,7 +60,6 @@ class Attempt:
     def take(self, record: Record) -> bool:
         """Step one record: its events into the log, then its intents. True when a whole message is newly in the log."""
         self.position = record.n
-        self.bytes_read += len(record.data)
         if record.key is not None:
             self._pending.pop(record.key, None)
         if record.kind == "ctl" and self._grants:

@@ -39,6 +39,7 @@ from app.services.run_attempt import Attempt, AttemptParts
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
 from app.services.run_escalation import Escalation, send_signal
+from app.services.run_limits import RunLimits
 from app.services.run_pause import LetGo, RunPause
 from app.services.run_start import RunStart
 from app.services.run_sync import RunSync
@@ -47,14 +48,6 @@ from app.services.session_workers import SessionWorkers
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
-OUTPUT_LIMIT = 240 * 1024 * 1024
-"""Bytes of one attempt's journal."""
-
-_TOO_MUCH_OUTPUT = Failure(
-    FailureCode.AGENT_ERROR,
-    "The agent wrote more than 240 MiB in one turn.",
-    "Ask for less output: have it write large results to files.",
-)
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
@@ -155,8 +148,7 @@ class RunDriver:
         self._inbox = Inbox()
         attempt = self._enter_attempt(provider, executor)
         if attempt is not None:
-            self._follow(attempt, executor)
-            self._finish(attempt)
+            self._finish(attempt, self._follow(attempt, executor))
             with suppress(ExecutorError, LeaseLost):  # the journal may go; if nobody says so it only stays longer
                 executor.acknowledge(attempt.agent_id, attempt.position, epoch=self._lease.epoch)
 
@@ -254,8 +246,9 @@ class RunDriver:
             attempt.resume_behind(state.last)
         return attempt
 
-    def _follow(self, attempt: Attempt, executor: Executor) -> None:
-        """Take records until the journal is closed."""
+    def _follow(self, attempt: Attempt, executor: Executor) -> Outcome | None:
+        """Take records until the journal is closed; return how the attempt ended."""
+        limits = RunLimits(self._run, attempt)
         self._read_journal(executor, attempt)
         self._apply_commands(attempt)
         while True:
@@ -267,14 +260,16 @@ class RunDriver:
                     if attempt.take(item) and attempt.outcome is None:
                         self._sync.request()
                     self._watch_ending(attempt, item)
-                    self._watch_size(attempt, executor)
+                    limits.saw(item)
                 case Wake():
                     self._apply_commands(attempt)
                     self._sync.report(attempt.number)
                 case JournalEnded(error=None):
-                    return
+                    return limits.verdict or attempt.outcome
                 case JournalEnded(error=error):
                     raise error or AssertionError
+            if limits.check():
+                self._escalation.arm()
             self._tick(attempt, executor, item)
 
     def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
@@ -300,14 +295,6 @@ class RunDriver:
             self._escalation.arm(terminated=True)  # SIGTERM was the adapter's intent
         elif self._run.stop_requested_at is not None:  # an earlier holder may have applied the stop
             self._escalation.arm()
-
-    def _watch_size(self, attempt: Attempt, executor: Executor) -> None:
-        """The executor stops reading an agent above its limit of unacknowledged bytes, and what every holder must be able to step
-        again is never acknowledged before the end: so an agent that comes near is ended, with the reason."""
-        if attempt.bytes_read < OUTPUT_LIMIT or attempt.outcome is not None:
-            return
-        attempt.outcome = Outcome(RunStatus.FAILED, "output_limit", _TOO_MUCH_OUTPUT)
-        send_signal(executor, attempt.agent_id, "KILL", f"output-limit:{attempt.number}", self._lease)
 
     def _tick(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
         self._log.flush_due(FLUSH_SECONDS)
@@ -338,12 +325,12 @@ class RunDriver:
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 
-    def _finish(self, attempt: Attempt) -> None:
-        if attempt.outcome is None:
+    def _finish(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        if outcome is None:
             raise AssertionError("the adapter gave no outcome although its agent has exited")
         self._log.flush()
         self._sync.finish(attempt.number)
-        self._ending.end_attempt(attempt, attempt.outcome)
+        self._ending.end_attempt(attempt, outcome)
         self._parts.session_workers.touch(self._run.session_id)
 
     def _check_stopping(self) -> None:

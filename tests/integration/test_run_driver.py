@@ -179,6 +179,18 @@ def test_what_cannot_be_helped_is_not_tried_again(world: World) -> None:
 
 
 @sqlite_only
+def test_a_run_that_works_longer_than_its_budget_is_ended_and_waiting_does_not_count(world: World) -> None:
+    patient = world.create("/approve go on?\n/say done", options={"budget": {"maxSeconds": 2}})
+    endless = world.create("/sleep 60", options={"budget": {"maxSeconds": 0.5}})
+    with driven(world):
+        run = finished(world, endless)
+        assert (run.status, run.failure_code, run.attempt) == ("failed", "budget_exceeded", 1)
+        eventually(lambda: db.now() - world.run(patient.id).created_at > 2.5)
+        world.answer(lambda request: human_loop.Reply(decision="allow"))
+        assert finished(world, patient).status == "succeeded"
+
+
+@sqlite_only
 def test_an_executor_that_dies_each_time_makes_the_run_poison(world: World) -> None:
     run = world.create("/say hi\n/sleep 60")
     killed: set[int] = set()

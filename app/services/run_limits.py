@@ -1,0 +1,97 @@
+"""What an attempt may use: running time (`budget.maxSeconds`) and output. One that uses more is ended, and the run fails with the
+reason. Tokens and cost are limited where they are metered, which is not here."""
+
+from __future__ import annotations
+
+import time
+
+from app.domain.events import EventType
+from app.domain.failure import Failure, FailureCode
+from app.domain.journal import Record
+from app.domain.run_state import RunStatus
+from app.domain.turn import Outcome
+from app.models import AgentRun, RunEvent
+from app.services.run_attempt import Attempt
+
+OUTPUT_BYTES = 240 * 1024 * 1024
+"""Of one attempt's journal. The executor stops reading an agent above 256 MiB of unacknowledged records, and what every holder
+must be able to step again is not acknowledged before the end."""
+_KEY = "limit:"
+
+
+class RunLimits:
+    """The limits of one attempt for one holder. `verdict` is set once one is exceeded; the same for every later holder, because
+    the order to stop is in the journal."""
+
+    def __init__(self, run: AgentRun, attempt: Attempt) -> None:
+        self._run_id, self._attempt = run.id, attempt
+        self._max_seconds = (run.options.get("budget") or {}).get("maxSeconds")
+        self._bytes = 0
+        self._status: RunStatus | None = None
+        self._used_seconds = 0.0
+        self._running_since = 0.0
+        self.verdict: Outcome | None = None
+
+    def saw(self, record: Record) -> None:
+        """Count a record; take up the verdict of an earlier holder."""
+        self._bytes += len(record.data)
+        if record.kind == "ctl" and (record.key or "").startswith(_KEY):
+            self.verdict = _VERDICTS[str(record.key).removeprefix(_KEY).partition(":")[0]]
+
+    def check(self) -> bool:
+        """Order the agent to stop where a limit is exceeded; True when that was just done."""
+        if self.verdict is not None or self._attempt.outcome is not None:
+            return False
+        limit = self._exceeded()
+        if limit is None:
+            return False
+        self.verdict = _VERDICTS[limit]
+        self._attempt.control(f"{_KEY}{limit}:{self._attempt.number}", {"type": "stop", "by": None, "reason": limit})
+        return True
+
+    def _exceeded(self) -> str | None:
+        if self._bytes >= OUTPUT_BYTES:
+            return "output"
+        if self._max_seconds is not None and self._running_seconds() >= self._max_seconds:
+            return "time"
+        return None
+
+    def _running_seconds(self) -> float:
+        """Running time of all attempts; waiting for people or in the queue does not count."""
+        if self._status != self._attempt.status:
+            self._status = self._attempt.status
+            self._used_seconds, self._running_since = _running_time(self._run_id)
+        running = self._status == RunStatus.RUNNING
+        return self._used_seconds + (time.time() - self._running_since if running else 0.0)
+
+
+def _running_time(run_id: str) -> tuple[float, float]:
+    """Return the seconds of the finished stretches of `running`, and when the present one began (POSIX seconds)."""
+    query = RunEvent.select(RunEvent.ts, RunEvent.data).where(
+        RunEvent.run_id == run_id, RunEvent.type == EventType.RUN_STATUS
+    )
+    used, since = 0.0, None
+    for event in list(query.order_by(RunEvent.seq)):
+        if since is not None:
+            used += max(0.0, event.ts - since)
+        since = event.ts if event.data["status"] == RunStatus.RUNNING else None
+    return used, since if since is not None else time.time()
+
+
+_VERDICTS = {
+    "time": Outcome(
+        RunStatus.FAILED,
+        "budget_exceeded",
+        Failure(FailureCode.BUDGET_EXCEEDED, "The run worked longer than its budget.maxSeconds.", retryable=False),
+    ),
+    "output": Outcome(
+        RunStatus.FAILED,
+        "output_limit",
+        Failure(
+            FailureCode.AGENT_ERROR,
+            "The agent wrote more than 240 MiB in one turn.",
+            "Ask for less output: have it write large results to files.",
+            retryable=False,
+        ),
+    ),
+}
