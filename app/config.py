@@ -269,6 +269,16 @@ class Settings(BaseSettings):
         return {name: value for name, value in names.items() if value}
 
 
+def names_of_settings() -> dict[str, tuple[str, ...]]:
+    """Return the environment variables that give each setting; secrets also as `X_FILE`."""
+    names = {}
+    for field, info in Settings.model_fields.items():
+        alias = info.validation_alias
+        own = tuple(str(name) for name in alias.choices) if isinstance(alias, AliasChoices) else ()
+        names[field] = (*own, *(f"{name}_FILE" for name in own if name in SECRET_NAMES))
+    return names
+
+
 def load(**overrides: Any) -> Settings:
     """Read the settings from the environment, `.env` and the files that `X_FILE` name; `overrides` win."""
     for name in SECRET_NAMES:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from cli import house, sse
+from cli import house, running, sse
 from cli.errors import CommandFailed, Unreachable
 
 Json = dict[str, Any]
@@ -156,17 +156,19 @@ def connect() -> Client:
 
     The local owner's token is sent to the local address only.
     """
+    installation = running.join_address()
     local = house.address()
     url = os.environ.get("PADDOCK_URL") or local
     token = os.environ.get("PADDOCK_TOKEN", "")
     if not token and url.rstrip("/") == local:
-        path = house.enter().owner_token
+        path = installation.owner_token
         try:
             token = path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             raise CommandFailed(
                 f"There is no installation at {path.parent}.",
-                remedy="Start one with `make up`, or set PADDOCK_URL and PADDOCK_TOKEN to reach another.",
+                remedy=running.where_else(installation)
+                + "Start one with `make up`, or set PADDOCK_URL and PADDOCK_TOKEN to reach another.",
             ) from None
         except PermissionError:
             raise CommandFailed(

@@ -42,6 +42,11 @@ class House:
         """What the running processes were started with (`cli.lifecycle.fingerprint_of`)."""
         return self.run / "fingerprint"
 
+    @property
+    def started(self) -> Path:
+        """How the processes were started last (`cli.running`)."""
+        return self.run / "started.json"
+
     def make(self) -> None:
         """Make the folders; CommandFailed where this user may not."""
         for folder in (self.var, self.run, self.logs):
@@ -63,9 +68,17 @@ def enter() -> House:
     for name, value in dotenv_values(ROOT / ".env").items():
         if value is not None:
             os.environ.setdefault(name, value)
-    var = ROOT / Path(os.environ.get("PADDOCK_VAR") or "var").expanduser()
+    var = var_of()
     os.environ["PADDOCK_VAR"] = str(var)
     return House(var)
+
+
+def var_of() -> Path:
+    """Return the folder that the environment or `.env` names."""
+    named = (
+        os.environ["PADDOCK_VAR"] if "PADDOCK_VAR" in os.environ else dotenv_values(ROOT / ".env").get("PADDOCK_VAR")
+    )
+    return ROOT / Path(named or "var").expanduser()
 
 
 def settings() -> Settings:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cli import screen
+from cli import running, screen
 from cli.errors import NOT_DONE, CommandFailed
 from cli.house import House, address, enter, tail
 from cli.house import settings as load_settings
@@ -66,11 +66,11 @@ def down(
     """Stop Paddock on this machine. Agents go on in their sandboxes; the next start takes them up again."""
     from cli import lifecycle
 
-    house = enter()
+    house = running.join_settings()
     stopped = lifecycle.down(house)
     ended = lifecycle.end_sandboxes() if agents else []
     left = [] if agents else lifecycle.list_sandboxes()
-    lifecycle.say("stopped" if stopped else "nothing was running")
+    lifecycle.say("stopped" if stopped else f"nothing was running. {running.where_else(house)}")
     if ended:
         lifecycle.say(f"ended {len(ended)} sandbox(es): {', '.join(ended)}")
     if left:
@@ -85,7 +85,7 @@ def status(as_json: AsJson = False) -> None:
     """Show the processes, the sandboxes and what /ready says. Exit code 2 where it is not ready."""
     from cli import lifecycle
 
-    house = enter()
+    house = running.join_settings()
     record = Record(house.run)
     code, ready = lifecycle.ask_ready()
     alive = {name: mark for name, mark in record.children().items() if mark.is_alive}
@@ -97,6 +97,8 @@ def status(as_json: AsJson = False) -> None:
     else:
         supervisor = record.supervisor()
         screen.out.print(f"supervisor {'runs' if supervisor else '[red]does not run[/]'} · {escape(str(house.var))}")
+        if supervisor is None:
+            screen.out.print(escape(running.where_else(house)))
         rows = [
             (
                 name,
@@ -137,7 +139,7 @@ def redis_cli(words: Annotated[list[str], typer.Argument(metavar="[-n DB] COMMAN
     """Send one command to the installation's Redis: paddock redis-cli XRANGE 'paddock:run:…:events' - +"""
     from cli import redis_command
 
-    enter()
+    running.join_settings()
     reply = redis_command.call(load_settings().redis, words)
     if isinstance(reply, bytes) and b"\n" in reply:  # INFO and its like are text
         sys.stdout.write(reply.decode("utf-8", "replace"))
@@ -151,7 +153,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Look for what is missing or wrong on this machine, with what to do about it. Exit code 2 where something is."""
     from cli import doctor as examination
 
-    findings = examination.examine(enter(), load_settings())
+    findings = examination.examine(running.join_settings(), load_settings())
     if as_json:
         screen.show_json({"findings": [finding.as_json() for finding in findings]})
     else:

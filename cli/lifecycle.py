@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from app.config import Settings
 from app.ports import Sandboxes
-from cli import first_start, processes
+from cli import first_start, processes, running
 from cli.errors import CommandFailed
 from cli.house import ROOT, House, address, tail
 from cli.house import settings as load_settings
@@ -37,10 +37,11 @@ CODE = ("app", "cli", "executor", "scheduler", "web", "workers")
 def up(house: House) -> Settings:
     """Start what is not running and return when `/ready` is green. Safe to call again at any time."""
     house.make()
-    settings = load_settings()
     record = Record(house.run)
-    fingerprint = fingerprint_of(settings)
     with _alone(house.run / "up.lock"):
+        _reconcile(house, record)
+        settings = load_settings()
+        fingerprint = fingerprint_of(settings)
         if record.supervisor() is not None:
             why = _reason_to_restart(house, record, fingerprint)
             if why:
@@ -54,6 +55,7 @@ def up(house: House) -> Settings:
             say("preparing the database")
             first_start.prepare(house, settings)
             say("starting redis, web, workers and scheduler")
+            running.note(house)
             start_supervisor(house, settings)
             house.fingerprint.write_text(fingerprint, encoding="utf-8")
         wait_until_ready(house, record)
@@ -91,6 +93,7 @@ def become_supervisor(house: House) -> NoReturn:
     Record(house.run).clear_leftovers()
     require_free_port(settings.host, settings.port)
     first_start.prepare(house, settings)
+    running.note(house)
     argv, environment = supervisor_command(house, settings)
     os.chdir(ROOT)
     os.execve(argv[0], argv, environment)  # noqa: S606 - no shell is wanted
@@ -109,7 +112,7 @@ def down(house: House) -> bool:
 
 def fingerprint_of(settings: Settings) -> str:
     """Return a mark of the settings and the code: running processes with another one are out of date."""
-    mark = hashlib.sha256(settings.model_dump_json().encode())
+    mark = hashlib.sha256(settings.model_dump_json(exclude={"bootstrap_token"}).encode())
     for folder in CODE:
         for path in sorted((ROOT / folder).rglob("*.py")):
             stat = path.stat()
@@ -207,6 +210,20 @@ def command_name() -> str:
 def say(message: str) -> None:
     sys.stderr.write(f"  {message}\n")
     sys.stderr.flush()
+
+
+def _reconcile(house: House, record: Record) -> None:
+    """What only an earlier shell knew: go on with it while Paddock runs, tell that it is missing at a start from nothing."""
+    if record.supervisor() is not None:
+        kept = running.keep(house)
+        if kept:
+            say(f"goes on with {', '.join(kept)} as given to an earlier `make up`, though not in this shell or .env")
+            say("to make that last write it into .env; to start without it: make down, then make up")
+        return
+    missing = running.missing(house)
+    if missing:
+        say(f"! the last start was given {', '.join(missing)}; now that is neither in this shell nor in .env")
+        say("to make it last write it into .env, then make up again")
 
 
 def _reason_to_restart(house: House, record: Record, fingerprint: str) -> str:

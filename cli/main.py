@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli import house, house_commands, run_commands, screen, server_commands, session_commands
+from cli import house_commands, run_commands, screen, server_commands, session_commands
 from cli.errors import NOT_DONE, CommandFailed
 
 app = typer.Typer(
@@ -24,7 +24,6 @@ for part in (run_commands.app, session_commands.app, server_commands.app, house_
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; `cli.errors` lists the codes."""
     words = sys.argv[1:] if arguments is None else arguments
-    house.enter()
     try:
         app(words, prog_name="paddock")
     except CommandFailed as error:
