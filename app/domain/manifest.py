@@ -98,11 +98,11 @@ class Manifest:
         """True where nothing at all was written between the two scans (decision 9)."""
         return self._stamped() == other._stamped()
 
-    def changes_since(self, older: Manifest) -> int:
-        """Return how many entries were added, changed or removed."""
-        mine = {(root, entry.path): entry.bare() for root, entry in self.entries()}
-        others = {(root, entry.path): entry.bare() for root, entry in older.entries()}
-        return sum(mine.get(key) != others.get(key) for key in mine.keys() | others.keys())
+    def files_changed_since(self, older: Manifest) -> int:
+        """Return how many files and links of the workspace were added, changed or removed: what a person calls a changed file. The
+        agent's own state and folders do not count."""
+        mine, others = ({e.path: e.bare() for e in each.tree("workspace") if e.type != "dir"} for each in (self, older))
+        return sum(mine.get(path) != others.get(path) for path in mine.keys() | others.keys())
 
     def only(self, roots: tuple[Root, ...]) -> Manifest:
         return replace(self, trees={root: self.tree(root) for root in roots})

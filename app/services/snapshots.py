@@ -46,7 +46,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save came to. `manifest` has the stamps of this scan; with nothing changed `snapshot_id` is the one before."""
+    """What a save came to. `manifest` has the stamps of this scan; with nothing changed `snapshot_id` is the one before.
+    `files_changed` counts the workspace only: with 0 there may be a new snapshot, of the agent's own state."""
 
     snapshot_id: str
     files_changed: int
@@ -198,10 +199,10 @@ class _Save:
     def run(self) -> Saved:
         scan = self._collect()
         manifest = replace(scan, trees=self._whole(scan), fuzzy=not self._order.frozen or scan.fuzzy)
-        changed = manifest.changes_since(self._before)
-        if self._parent is not None and self._needs_no_row(changed):
+        if self._parent is not None and self._needs_no_row(manifest):
             return self._saved(self._parent.id, 0, manifest)
         snapshot_id = ids.new_id("snp")
+        changed = manifest.files_changed_since(self._before)
         self._write(snapshot_id, manifest, changed)
         return self._saved(snapshot_id, changed, manifest)
 
@@ -279,9 +280,11 @@ class _Save:
     def _whole(self, scan: Manifest) -> dict[Root, tuple[Entry, ...]]:
         return {root: (scan if root in self._order.roots else self._before).tree(root) for root in ROOTS}
 
-    def _needs_no_row(self, changed: int) -> bool:
+    def _needs_no_row(self, manifest: Manifest) -> bool:
         """A snapshot that opens a gate must be one that was taken while nothing ran."""
-        return not changed and not self._order.aside and not (self._order.frozen and self._parent_is_fuzzy())
+        if self._order.aside or (self._order.frozen and self._parent_is_fuzzy()):
+            return False
+        return manifest.same_content(self._before)
 
     def _parent_is_fuzzy(self) -> bool:
         return self._parent is not None and bool(self._parent.fuzzy)

@@ -118,6 +118,20 @@ def test_only_changed_content_travels(case: Case) -> None:
     assert case.row(second.snapshot_id).parent_id == first.snapshot_id
 
 
+def test_the_agents_own_state_and_folders_are_saved_but_are_no_changed_files(case: Case) -> None:
+    write(case.files, {"a.txt": "a"})
+    first = case.save()
+    write(case.host.root("agent"), {".claude/projects/p/talk.jsonl": "{}"})
+    (case.files / "empty").mkdir()
+    second = case.save()
+    assert second.files_changed == 0
+    assert case.row(second.snapshot_id).files_changed == 0
+    assert second.snapshot_id != first.snapshot_id
+    other = case.another_host()
+    case.house.snapshots.restore(other, case.row(second.snapshot_id))
+    assert (other.root("agent") / ".claude/projects/p/talk.jsonl").read_text() == "{}"
+
+
 def test_a_file_that_did_not_change_is_not_read_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     write(case.files, {"a.txt": "a" * 1000})
     case.save()
