@@ -26,6 +26,8 @@ SECRET_NAMES = (
     "PADDOCK_BOOTSTRAP_TOKEN",
     "DATABASE_URL",
     "REDIS_URL",
+    "S3_ACCESS_KEY",
+    "S3_SECRET_KEY",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
 )
@@ -55,6 +57,23 @@ class Settings(BaseSettings):
         "",
         validation_alias=_names("REDIS_URL"),
         description="redis://… or unix://…; empty: a Redis that Paddock starts itself below PADDOCK_VAR.",
+    )
+    s3_endpoint: str = Field(
+        "",
+        validation_alias=_names("S3_ENDPOINT"),
+        description="host:port or address of an S3; empty: objects lie in a folder below PADDOCK_VAR.",
+    )
+    s3_access_key: str = Field("", validation_alias=_names("S3_ACCESS_KEY"), description="Access key of that S3.")
+    s3_secret_key: str = Field("", validation_alias=_names("S3_SECRET_KEY"), description="Its secret key.")
+    s3_bucket: str = Field(
+        "paddock",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        validation_alias=_names("S3_BUCKET"),
+        description="Bucket of that S3 for Paddock alone; it is made where it is missing.",
+    )
+    s3_region: str = Field("us-east-1", validation_alias=_names("S3_REGION"), description="Region of that S3.")
+    s3_secure: bool = Field(
+        True, validation_alias=_names("S3_SECURE"), description="TLS, where S3_ENDPOINT names no scheme of its own."
     )
     bootstrap_token: str = Field(
         "",

@@ -59,7 +59,7 @@ class Container:
 
     @cached_property
     def store(self) -> ObjectStore:
-        made: ObjectStore = self._part("store", lambda: FolderObjectStore(self.settings.root / "objects"))
+        made: ObjectStore = self._part("store", lambda: _object_store(self.settings))
         return made
 
     @cached_property
@@ -115,6 +115,23 @@ def build(settings: Settings, **overrides: Any) -> Container:
     database = db.connect(settings.database)
     db.bind(database)
     return Container(settings, database, overrides)
+
+
+def _object_store(settings: Settings) -> ObjectStore:
+    if not settings.s3_endpoint:
+        return FolderObjectStore(settings.root / "objects")
+    from app.adapters import minio_object_store as s3  # late: few need it, and it is slow to load
+
+    return s3.MinioObjectStore(
+        s3.S3Settings(
+            endpoint=settings.s3_endpoint,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+            secure=settings.s3_secure,
+        )
+    )
 
 
 def _sandbox_settings(settings: Settings) -> LocalSandboxSettings:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from app.domain import storage
 from app.errors import NotFound, Unavailable
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _INCOMING = ".incoming"
 _CHUNK = 1024 * 1024
 _ABANDONED_SECONDS = 86_400
@@ -80,8 +79,7 @@ class FolderObjectStore:
                 yield key
 
     def _path(self, key: str) -> Path:
-        if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
-            raise ValueError(f"not an object key: {key!r}")
+        storage.require_key(key)
         return self._root / key
 
     def _require_root(self) -> None:

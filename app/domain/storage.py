@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+
+
+def require_key(key: str) -> None:
+    """Raise ValueError unless every part of the key is plain: no store is ever asked for a path that leads elsewhere."""
+    if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
+        raise ValueError(f"not an object key: {key!r}")
+
 
 def prefix(tenant_id: str, session_id: str) -> str:
     """Return `{tenant}/{session}`, below which everything of a session lies."""

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from app.adapters.folder_object_store import FolderObjectStore
+from app.adapters.minio_object_store import MinioObjectStore, S3Settings
 from app.errors import NotFound, Unavailable
 from app.ports import ObjectStore
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, moto_server, rclone_server
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(scope="module")
+def moto() -> Iterator[S3Server]:
+    with moto_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with rclone_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "moto", "rclone"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return FolderObjectStore(tmp_path / "objects")
+    if request.param == "folder":
+        return FolderObjectStore(tmp_path / "objects")
+    server: S3Server = request.getfixturevalue(request.param)
+    return s3_store(server, bucket=f"b-{uuid.uuid4().hex}")
+
+
+def s3_store(server: S3Server, **changes: Any) -> MinioObjectStore:
+    return MinioObjectStore(S3Settings(server.endpoint, ACCESS_KEY, SECRET_KEY, **changes))
 
 
 def put(store: ObjectStore, key: str, data: bytes) -> None:
