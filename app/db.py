@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from app.errors import Unavailable
 
 SQL_FOLDER = Path(__file__).resolve().parent.parent / "sql"
 LOCK_WAIT_SECONDS = 60
+PATIENCE_SECONDS = 5.0
+"""How long a PostgreSQL that does not answer is waited for before `Unavailable`."""
 
 proxy = peewee.DatabaseProxy()
 """What the models are bound to: one of the two permitted globals (STYLE.md), forced by peewee."""
@@ -46,8 +49,31 @@ def connect(url: str) -> peewee.Database:
     if scheme in ("postgres", "postgresql"):
         options = parse_url(url)
         name = options.pop("database")
-        return PooledPostgresqlDatabase(name, max_connections=200, stale_timeout=300, timeout=30, **options)
+        return _PatientPostgres(name, max_connections=200, stale_timeout=300, timeout=30, **options)
     raise ValueError(f"DATABASE_URL must begin with sqlite:/// or postgres://, not {scheme}:")
+
+
+class _PatientPostgres(PooledPostgresqlDatabase):
+    """A server that restarts is waited for. Outside a transaction a statement whose connection broke is sent again on a new
+    one; such statements are reads, or single conditional UPDATEs that do nothing the second time."""
+
+    def execute_sql(self, sql: str, params: Any = None, **options: Any) -> Any:
+        end, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
+        while True:
+            try:
+                return super().execute_sql(sql, params, **options)
+            except (peewee.OperationalError, peewee.InterfaceError) as error:
+                if self.in_transaction():
+                    raise
+                _drop_broken_connection(self)
+                if time.monotonic() > end:
+                    raise Unavailable(
+                        "database_unavailable",
+                        f"The database does not answer: {error}",
+                        remedy="Try again in a moment.",
+                    ) from error
+            time.sleep(pause)
+            pause = min(pause * 2, 0.25)
 
 
 def bind(database: peewee.Database) -> None:
@@ -147,6 +173,8 @@ def _migration_files(suffix: str) -> list[Path]:
 @contextmanager
 def _transaction_of(database: peewee.Database) -> Iterator[None]:
     try:
+        if not is_sqlite(database) and not database.in_transaction():
+            database.execute_sql("SELECT 1")  # finds out here, where it can be mended, that the connection is gone
         with database.atomic("IMMEDIATE") if is_sqlite(database) else database.atomic():
             yield
     except (peewee.OperationalError, peewee.InterfaceError) as error:

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -31,9 +32,19 @@ class PostgresMissing(Exception):
 class PostgresServer:
     """A server on which databases are made and dropped. `url` names its `postgres` database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, process: _Process | None = None) -> None:
         self.url = url
         self.template = "template1"
+        self._process = process
+
+    def stop(self) -> None:
+        """Take it down, as an outage; only where this test run started it."""
+        assert self._process is not None
+        self._process.stop()
+
+    def start(self) -> None:
+        assert self._process is not None
+        self._process.start()
 
     def url_of(self, name: str) -> str:
         parts = urlsplit(self.url)
@@ -68,8 +79,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="pdk-pg-", dir="/tmp"))
     folder.chmod(0o755)
     try:
-        with _serve(_reachable(binaries, folder), folder) as url:
-            yield PostgresServer(url)
+        with _serve(_reachable(binaries, folder), folder) as server:
+            yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -110,7 +121,7 @@ def _reachable(binaries: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _serve(binaries: Path, folder: Path) -> Iterator[str]:
+def _serve(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     data = folder / "data"
     data.mkdir(mode=0o700)
     who = _unprivileged()
@@ -138,19 +149,42 @@ def _serve(binaries: Path, folder: Path) -> Iterator[str]:
     argv = [str(binaries / "postgres"), "-D", str(data)]
     argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     url = f"postgres://postgres@/postgres?host={data}"
-    with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", **who
-        )
+    process = _Process(argv, folder / "log", who, url)
+    process.start()
     try:
-        eventually(lambda: _answers(url), what="postgres")
-        yield url
+        yield PostgresServer(url, process)
     finally:
-        server.terminate()
+        process.stop()
+
+
+class _Process:
+    """The server's process: it can be stopped and started again over the same data."""
+
+    def __init__(self, argv: list[str], log: Path, who: dict[str, Any], url: str) -> None:
+        self._argv, self._log, self._who, self._url = argv, log, who, url
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._server = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                **self._who,
+            )
+        eventually(lambda: _answers(self._url), what="postgres")
+
+    def stop(self) -> None:
+        """End it fast: SIGINT breaks its connections off; what does not end in time is killed."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=5)  # a client that is still there holds it up: then the hard way
-        processes.kill_group(server.pid)
-        server.wait(timeout=30)
+            self._server.wait(timeout=5)
+        processes.kill_group(self._server.pid)
+        self._server.wait(timeout=30)
 
 
 def _answers(url: str) -> bool:
