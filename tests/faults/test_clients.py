@@ -80,7 +80,7 @@ def kill_the_master(running: Stack) -> None:
 @pytest.mark.parametrize("kill", [kill_a_worker, kill_the_master])
 def test_clients_resume_from_their_cursor_after_web_was_killed(running: Stack, kill: Callable[[Stack], None]) -> None:
     with running.client() as api:
-        runs = [running.start(api, "/slow 160 40") for _ in range(3)]
+        runs = [running.start(api, f"/slow {700 if LONG else 160} 40") for _ in range(3)]
     kinds = (SseClient, SseClient, WebSocketClient, WebSocketClient)
     clients: list[LogClient] = [kind(running.url, running.token, run_id) for run_id in runs for kind in kinds]
     for client in clients:
