@@ -136,10 +136,10 @@ def show_how_to_reply(screen: RunScreen, request: Json) -> None:
     if request["kind"] == "question":
         for question in request.get("questions") or []:
             show_question(screen, question)
-        screen.line(f'  waiting for an answer: paddock reply {escape(str(request_id))} "your answer"')
+        screen.line(f'  waiting for an answer:\n    paddock reply {escape(str(request_id))} "your answer"')
         return
     show_tool_call(screen, request)
-    screen.line(f"  waiting for a decision: paddock reply {escape(str(request_id))} allow | allow_always | deny")
+    screen.line(f"  waiting for a decision:\n    paddock reply {escape(str(request_id))} allow | allow_always | deny")
 
 
 class Terminal:

@@ -19,6 +19,7 @@ from cli.house import House, address, enter, tail
 from cli.house import settings as load_settings
 from cli.options import AsJson
 from cli.supervisor import Record
+from cli.tables import show_table
 
 app = typer.Typer()
 
@@ -109,7 +110,7 @@ def status(as_json: AsJson = False) -> None:
             )
             for name, entry in entries.items()
         ]
-        screen.show_table(("process", "state", "pid", "up for", "restarts"), rows, "no processes")
+        show_table(("process", "state", "pid", "up for", "restarts"), rows, "no processes")
         screen.out.print(f"sandboxes: {escape(', '.join(sandboxes)) or 'none'}")
         word = {200: "[green]ready[/]", 0: "[red]does not answer[/]"}.get(code, "[yellow]not ready[/]")
         screen.out.print(f"{address()} {word} {escape(_parts(ready))}")

@@ -11,10 +11,13 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
+from rich.markup import escape
+
 from cli import errors, screen
 from cli.asking import Asking, Terminal, show_how_to_reply
 from cli.client import Client
 from cli.errors import CommandFailed
+from cli.people import People
 from cli.screen import RunScreen
 
 Json = Mapping[str, Any]
@@ -37,7 +40,7 @@ class Following:
 
     def __post_init__(self) -> None:
         self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._screen = RunScreen()
+        self._screen = RunScreen(name_of=People(self.client, self.run_id).name_of)
         self._asking = Asking(self._screen)
         self._terminal = Terminal()
         self._interrupts = 0
@@ -118,7 +121,8 @@ class Following:
             screen.show_failure(error, as_json=False)
         else:
             if answer.get("duplicate"):
-                self._screen.line("[yellow]somebody had answered before; that answer holds[/]")
+                who = escape(screen.clean(answer.get("byName") or "somebody"))
+                self._screen.line(f"[yellow]{who} had answered before; that answer holds[/]")
         self._asking.close(str(body["requestId"]))
 
     def _interrupted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from cli.client import Client, connect
 from cli.errors import CommandFailed
 from cli.live import Following
 from cli.options import AsJson, Limit, RunId
+from cli.tables import ago, cell, is_wide, show_table
 
 app = typer.Typer()
 
@@ -114,17 +116,15 @@ def runs(
     if as_json:
         screen.show_json({"items": items})
         return
-    rows = [
-        (
-            item["runId"],
-            screen.styled_status(item["status"]),
-            screen.cell(item.get("provider")),
-            screen.cell(item.get("createdAt")),
-            screen.cell(item.get("prompt"), 50),
-        )
-        for item in items
-    ]
-    screen.show_table(("run", "status", "provider", "created", "message"), rows, "no runs")
+    columns = ["run", "status", "created", *(["provider"] if is_wide() else []), "message"]
+    cells: dict[str, Callable[[asking.Json], str]] = {
+        "run": lambda item: str(item["runId"]),
+        "status": lambda item: screen.styled_status(item["status"]),
+        "created": lambda item: ago(item["createdAt"]),
+        "provider": lambda item: cell(item.get("provider")),
+        "message": lambda item: cell(item.get("prompt")),
+    }
+    show_table(columns, [[cells[name](item) for name in columns] for item in items], "no runs", last="cut")
 
 
 @app.command()
@@ -155,8 +155,8 @@ def pending(limit: Limit = 50, as_json: AsJson = False) -> None:
         screen.out.print("[dim]nothing waits for a person[/]")
     shown = screen.RunScreen()
     for item in items:
-        title = escape(screen.one_line(item.get("title", "")))
-        shown.line(f"[magenta]{item['requestId']}[/] {title} [dim]{item['runId']} {item.get('createdAt', '')}[/]")
+        shown.line(f"[magenta]{item['requestId']}[/] [dim]{ago(item.get('createdAt'))}, of {item['runId']}[/]")
+        shown.line(f"  {escape(screen.one_line(item.get('title', '')))}")
         asking.show_how_to_reply(shown, item)
 
 

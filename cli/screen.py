@@ -1,4 +1,4 @@
-"""How things look on the terminal: a run's events as they come, tables, problems. Knows no network.
+"""How things look on the terminal: a run's events as they come, problems. Knows no network; tables are in `tables`.
 
 What agents write is shown without control characters: a reply must not move the cursor or set the window's title.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from cli.errors import CommandFailed
 
@@ -34,7 +33,6 @@ _STATUS_STYLES = {
 }
 _SILENT = {"run.closed", "usage.update", "tool.output"}
 LONGEST_LINE = 160
-WIDEST_TABLE = 1000  # where no terminal's edge wraps it
 
 
 def clean(text: object) -> str:
@@ -53,10 +51,12 @@ def styled_status(status: str) -> str:
 
 
 class RunScreen:
-    """Prints the envelopes of one run in order. `finished` is the data of `run.finished` once it came."""
+    """Prints the envelopes of one run in order. `finished` is the data of `run.finished` once it came; `name_of` tells what a
+    person is called, by his id."""
 
-    def __init__(self, console: Console = out) -> None:
+    def __init__(self, console: Console = out, name_of: Callable[[str], str] = str) -> None:
         self._console = console
+        self._name_of = name_of
         self._open_line = False
         self._streamed: set[str] = set()
         self._tools: dict[str, str] = {}
@@ -164,7 +164,7 @@ class RunScreen:
         self.line(f"[magenta]? {escape(one_line(data.get('title', '')))}[/]")
 
     def _answered(self, data: Json) -> None:
-        by = f" by {escape(clean(data['by']))}" if data.get("by") else ""
+        by = f" by {escape(clean(self._name_of(str(data['by']))))}" if data.get("by") else ""
         reply = data.get("reply") or {}
         said = reply.get("decision") or "; ".join(", ".join(each) for each in (reply.get("answers") or {}).values())
         what = f": {escape(one_line(said))}" if said else ""
@@ -201,26 +201,6 @@ def usage_line(usage: Json) -> str:
     if usage.get("costUsd"):
         parts.append(f"${float(usage['costUsd']):.4f}")
     return " · ".join(parts)
-
-
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print a table whose first column is an id; cells may hold markup of ours, so callers escape what users or agents wrote."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first one is an id, to be copied
-    count = 0
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-        count += 1
-    if count:
-        out.print(table, width=None if out.is_terminal else WIDEST_TABLE)
-    else:
-        out.print(f"[dim]{escape(empty)}[/]")
-
-
-def cell(value: object, length: int = 60) -> str:
-    """Return a value as a table's cell: one line, no markup, a dash for nothing."""
-    return escape(one_line(value, length)) if value not in (None, "") else "[dim]-[/]"
 
 
 def show_json(value: object) -> None:

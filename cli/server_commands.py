@@ -10,6 +10,7 @@ import typer
 from cli import screen
 from cli.client import connect
 from cli.options import AsJson, Limit
+from cli.tables import ago, cell, show_table
 
 app = typer.Typer()
 token_app = typer.Typer(help="API tokens: make, list, revoke.", no_args_is_help=True)
@@ -27,11 +28,11 @@ def providers(as_json: AsJson = False) -> None:
     for item in answer["items"]:
         able = sorted(name for name, yes in (item.get("capabilities") or {}).items() if yes)
         ready = "[green]ready[/]" if item.get("ready") else "[red]not ready[/]"
-        rows.append((item["kind"], ready, screen.cell(item.get("version")), ", ".join(able)))
-    screen.show_table(("provider", "state", "version", "can"), rows, "no providers")
+        rows.append((item["kind"], ready, cell(item.get("version")), ", ".join(able)))
+    show_table(("provider", "state", "version", "can"), rows, "no providers", last="fold")
     for item in answer["items"]:
         if item.get("remedy"):
-            screen.out.print(f"→ {item['kind']}: {screen.cell(item['remedy'], 300)}")
+            screen.out.print(f"→ {item['kind']}: {cell(item['remedy'], 300)}")
 
 
 @app.command("login-link")
@@ -67,15 +68,15 @@ def token_list(limit: Limit = 100, as_json: AsJson = False) -> None:
     rows = [
         (
             item["tokenId"],
-            screen.cell(item.get("name")),
-            screen.cell(item.get("prefix")),
-            screen.cell(item.get("createdAt")),
-            screen.cell(item.get("lastUsedAt")),
+            cell(item.get("name")),
+            cell(item.get("prefix")),
+            ago(item.get("createdAt")),
+            ago(item.get("lastUsedAt")),
             "[yellow]revoked[/]" if item.get("revokedAt") else "",
         )
         for item in items
     ]
-    screen.show_table(("token", "name", "begins", "created", "last used", ""), rows, "no tokens")
+    show_table(("token", "name", "begins", "created", "last used", ""), rows, "no tokens")
 
 
 @token_app.command("revoke")

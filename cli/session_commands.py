@@ -13,6 +13,7 @@ from cli import screen
 from cli.client import Client, connect
 from cli.errors import CommandFailed
 from cli.options import AsJson, Limit, SessionId
+from cli.tables import ago, cell, show_table
 
 app = typer.Typer()
 
@@ -30,13 +31,13 @@ def sessions(limit: Limit = 20, as_json: AsJson = False) -> None:
         (
             item["sessionId"],
             screen.styled_status(str(item.get("status", ""))),
-            screen.cell(item.get("syncState")),
-            screen.cell(item.get("lastSyncAt")),
-            screen.cell(item.get("title"), 50),
+            cell(item.get("syncState")),
+            ago(item.get("lastSyncAt")),
+            cell(item.get("title")),
         )
         for item in items
     ]
-    screen.show_table(("session", "sandbox", "files", "saved", "title"), rows, "no sessions")
+    show_table(("session", "sandbox", "files", "saved", "title"), rows, "no sessions", last="cut")
 
 
 @app.command()
@@ -59,7 +60,7 @@ def files(
         screen.show_json(tree)
         return
     rows = [_file_row(entry) for entry in tree.get("entries") or tree.get("items") or []]
-    screen.show_table(("mode", "size", "name"), rows, "empty")
+    show_table(("mode", "size", "name"), rows, "empty")
 
 
 @app.command()
@@ -99,7 +100,11 @@ def _file_row(entry: dict[str, Any]) -> tuple[str, str, str]:
     name = str(entry.get("name") or str(entry.get("path", "")).rpartition("/")[2])
     mark = {"dir": "d", "symlink": "l"}.get(str(kind), "-")
     suffix = {"dir": "/", "symlink": f" -> {entry.get('target', '')}"}.get(str(kind), "")
-    return f"{mark}{int(entry.get('mode') or 0) & 0o7777:04o}", str(entry.get("size") or ""), escape(name + suffix)
+    return (
+        f"{mark}{int(entry.get('mode') or 0) & 0o7777:04o}",
+        str(entry.get("size") or ""),
+        escape(screen.clean(name + suffix).replace("\n", "␤")),
+    )
 
 
 def _colored(line: str) -> str:

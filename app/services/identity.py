@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,12 @@ def find_first_owner() -> User | None:
     query = User.select().join(RoleBinding, on=(RoleBinding.user_id == User.id)).where(RoleBinding.role == Role.OWNER)
     found: User | None = query.order_by(User.id).first()
     return found
+
+
+def names_of(user_ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of these users by id."""
+    rows: Any = User.select(User.id, User.name).where(User.id.in_(sorted(set(user_ids)))).tuples()
+    return dict(rows)
 
 
 def disable_user(user: User) -> None:

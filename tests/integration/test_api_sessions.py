@@ -214,11 +214,11 @@ def test_a_request_is_answered_once_and_a_repeated_reply_gets_the_first_answer(w
     assert (first.status_code, first.json["duplicate"]) == (200, False)
     assert (second.status_code, second.json["duplicate"]) == (200, True)
     assert second.json["reply"] == {"decision": "allow"}
-    assert second.json["by"] == people.bob.user.id
+    assert (second.json["by"], second.json["byName"]) == (people.bob.user.id, "bob")
     assert RunCommand.select().where(RunCommand.kind == "answer").count() == 1
     assert web.get("/api/human-loop/pending", people.bob.headers).json["items"] == []
     resolved = web.get(f"/api/human-loop/resolved?runId={run.id}", people.bob.headers).json["items"]
-    assert [(item["outcome"], item["overdue"]) for item in resolved] == [("answered", False)]
+    assert [(item["outcome"], item["overdue"], item["byName"]) for item in resolved] == [("answered", False, "bob")]
 
 
 def test_fifty_parallel_replies_give_one_answer(web: Web, people: Cast) -> None:

@@ -131,3 +131,12 @@ def test_redis_replies_look_as_in_redis_cli() -> None:
         "4) (integer) 3",
     ]
     assert redis_command.quoted(b"\xff\x00a") == '"\\xff\\x00a"'
+
+
+def test_a_person_is_told_by_name() -> None:
+    sink = io.StringIO()
+    run = RunScreen(Console(file=sink, width=200), name_of={"usr_1": "you", "usr_2": "otto"}.__getitem__)
+    for by in ("usr_1", "usr_2"):
+        data = {"requestId": "hlr_1", "outcome": "answered", "by": by, "reply": {"decision": "allow"}}
+        run.show({"seq": 1, "type": "human_loop.resolved", "data": data})
+    assert sink.getvalue().split() == ["answered", "by", "you:", "allow", "answered", "by", "otto:", "allow"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.domain.permissions import Permission, Principal
-from app.services import human_loop, run_lists
+from app.services import human_loop, identity, run_lists
 from app.services.run_lists import RequestFilter
 from web import access
 from web.parts import Parts
@@ -39,10 +39,12 @@ def reply(principal: Principal, parts: Parts, body: ReplyBody) -> ReplyView:
         delivery=result.delivery,
         reply=dict(result.reply),
         by=result.by,
+        by_name=identity.names_of([result.by]).get(result.by) if result.by else None,
     )
 
 
 def _list(principal: Principal, query: RequestsQuery, *, is_open: bool) -> PageOf[RequestView]:
     wanted = RequestFilter(is_open, query.session_id, query.run_id)
     page = run_lists.list_requests(principal, wanted, cursor=query.cursor, limit=query.limit)
-    return PageOf[RequestView](items=[request_view(row) for row in page.items], next_cursor=page.next_cursor)
+    names = identity.names_of([row.replied_by for row in page.items if row.replied_by])
+    return PageOf[RequestView](items=[request_view(row, names) for row in page.items], next_cursor=page.next_cursor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -37,10 +38,11 @@ class ReplyView(Shown):
     delivery: str | None = None
     reply: dict[str, Any] | None = None
     by: str | None = None
+    by_name: str | None = None
 
 
 class RequestView(Shown):
-    """A question or an approval. Past its deadline it is `overdue` and still open."""
+    """A question or an approval. Past its deadline it is `overdue` and still open. `byName` is the name of the user `by`."""
 
     request_id: str
     run_id: str
@@ -56,12 +58,14 @@ class RequestView(Shown):
     outcome: str | None = None
     reply: dict[str, Any] | None = None
     by: str | None = None
+    by_name: str | None = None
     answered_at: str | None = None
     delivered_at: str | None = None
     delivery: str | None = None
 
 
-def request_view(row: HumanLoopRequest) -> RequestView:
+def request_view(row: HumanLoopRequest, names: Mapping[str, str]) -> RequestView:
+    """`names` are those of users, by id."""
     is_open = row.status == "open"
     return RequestView(
         request_id=row.id,
@@ -78,6 +82,7 @@ def request_view(row: HumanLoopRequest) -> RequestView:
         outcome=None if is_open else row.status,
         reply=row.reply,
         by=row.replied_by,
+        by_name=names.get(row.replied_by or ""),
         answered_at=when(row.answered_at),
         delivered_at=when(row.delivered_at),
         delivery=row.delivery,
