@@ -38,6 +38,7 @@ class Moments:
     begun: float
     spawned: float
     first_line: float
+    delta_recorded: float
     first_delta: float
     ended: float
 
@@ -81,9 +82,15 @@ def _run(installation: House, session: str, kind: str) -> Moments:
                 run_id = json.loads(line[6:]).get("runId", "")
     run = installation.finished(run_id)
     spawned, first_line = _process(installation, run)
-    begun = RunEvent.get(RunEvent.run_id == run_id, RunEvent.type == EventType.RUN_STARTED).ts
-    moments = (run.created_at, run.claimed_at, begun, spawned, first_line, first_delta, run.finished_at)
+    begun, delta = (_first(run_id, kind) for kind in (EventType.RUN_STARTED, EventType.MESSAGE_DELTA))
+    moments = (run.created_at, run.claimed_at, begun, spawned, first_line, delta, first_delta, run.finished_at)
     return Moments(*(moment - began for moment in moments))
+
+
+def _first(run_id: str, kind: str) -> float:
+    """Return the moment of the first event of this type; that of a journal record for what the agent says."""
+    query = RunEvent.select(RunEvent.ts).where(RunEvent.run_id == run_id, RunEvent.type == kind)
+    return float(query.order_by(RunEvent.seq).get().ts)
 
 
 def _process(installation: House, run: AgentRun) -> tuple[float, float]:
@@ -108,7 +115,8 @@ def _table(kind: str, runs: list[Moments], turns: list[BareTurn]) -> Table:
     table.add("   claimed -> attempt begins (sandbox found, run.started)", between("claimed", "begun"))
     table.add("   attempt begins -> spawn record", between("begun", "spawned"))
     table.add("   spawn record -> agent's first line", between("spawned", "first_line"))
-    table.add("   first line -> first delta at the client", between("first_line", "first_delta"))
+    table.add("   first line -> first delta in the journal", between("first_line", "delta_recorded"))
+    table.add("   first delta in the journal -> at the client", between("delta_recorded", "first_delta"))
     table.add("   first delta -> run ended (synced, sealed)", between("first_delta", "ended"))
     table.add(
         "POST sent -> agent process started", between(None, "spawned"), bar=_bar(Spread.of(run.spawned for run in runs))
