@@ -309,6 +309,7 @@ def test_a_bundle_without_the_wanted_ref_fails_the_run_with_a_remedy(api: httpx.
 def started_with(running: Stack, **env: str) -> Iterator[None]:
     before = dict(running.env)
     running.env.update(env)
+    running.down()  # what the last start was told holds until a start from nothing
     running.up()
     yield
     running.env.clear()

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import httpx
 import orjson
 import pytest
 
@@ -79,21 +80,42 @@ def kill_the_master(running: Stack) -> None:
 
 @pytest.mark.parametrize("kill", [kill_a_worker, kill_the_master])
 def test_clients_resume_from_their_cursor_after_web_was_killed(running: Stack, kill: Callable[[Stack], None]) -> None:
+    kills = 3 if LONG else 1
+    prompt = "/slow 100 40\n/approve Go on?\n" * kills + "/slow 50 20"  # it cannot end before web was killed so often
     with running.client() as api:
-        runs = [running.start(api, f"/slow {700 if LONG else 160} 40") for _ in range(3)]
+        runs = [running.start(api, prompt) for _ in range(3)]
     kinds = (SseClient, SseClient, WebSocketClient, WebSocketClient)
     clients: list[LogClient] = [kind(running.url, running.token, run_id) for run_id in runs for kind in kinds]
     for client in clients:
         client.start()
-    for _ in range(3 if LONG else 1):
-        seen = {client: client.last for client in clients}
-        eventually(lambda: all(client.last > seen[client] + 10 for client in clients), what="all clients stream")  # noqa: B023
+    for number in range(1, kills + 1):
+        follow_some(clients)
         kill(running)
-    assert any(not client.closed for client in clients)  # it happened in the middle
+        with running.client() as api:
+            for run_id in runs:
+                allow(api, run_id, number)
     for client in clients:
         client.finish()
     assert_all_got_everything(running, clients)
-    assert all(client.connections > 1 for client in clients)
+    assert all(client.connections > kills for client in clients)
+
+
+def follow_some(clients: list[LogClient]) -> None:
+    seen = {client: client.last for client in clients}
+    eventually(lambda: all(client.last > seen[client] + 10 for client in clients), what="all clients stream")
+
+
+def allow(api: httpx.Client, run_id: str, number: int) -> None:
+    """Allow what the run asks next."""
+
+    def pending() -> list[dict[str, str]]:
+        items: list[dict[str, str]] = api.get("/api/human-loop/pending", params={"runId": run_id}).json()["items"]
+        return items
+
+    (request,) = eventually(pending, what="the approval")
+    body = {"requestId": request["requestId"], "decision": "allow"}
+    answer = api.post("/api/human-loop/reply", json=body, headers={"Idempotency-Key": f"{run_id}-{number}"})
+    assert answer.status_code == 200, answer.text
 
 
 def test_clients_that_drop_again_and_again_get_the_archive_byte_for_byte(running: Stack) -> None:
