@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +18,37 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import db
+from app.adapters.minio_object_store import MinioObjectStore, S3Settings
 from app.domain import storage
 from app.domain.manifest import Manifest
 from app.errors import Conflict, Invalid, LeaseLost, NotFound
 from app.models import Snapshot
+from app.ports import ObjectStore
 from app.services import worker_rows
 from app.services.snapshots import Order
 from tests.support.folder_host import FolderHost, FolderSandboxes
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, rclone_server
 from tests.support.workspace_house import House, tree_of, write
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FROZEN = Order("test", frozen=True)
 
 
-@pytest.fixture
-def house(database: peewee.Database, tmp_path: Path) -> House:
-    return House(tmp_path, FolderSandboxes(tmp_path / "sandboxes"))
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with rclone_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def house(request: pytest.FixtureRequest, database: peewee.Database, tmp_path: Path) -> House:
+    """On both kinds of object store."""
+    store: ObjectStore | None = None
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        bucket = f"b-{uuid.uuid4().hex}"
+        store = MinioObjectStore(S3Settings(server.endpoint, ACCESS_KEY, SECRET_KEY, bucket))
+    return House(tmp_path, FolderSandboxes(tmp_path / "sandboxes"), store)
 
 
 class Case:
@@ -234,20 +251,25 @@ def test_a_sandbox_that_sends_other_bytes_than_it_scanned_is_not_believed(case: 
     assert not list(case.house.store.list_keys(storage.blobs_prefix(case.session.tenant_id, case.session.id)))
 
 
-def blob_path(case: Case, text: bytes) -> Path:
-    folder = case.house.var / "objects" / storage.blobs_prefix(case.session.tenant_id, case.session.id)
-    return next(path for path in folder.iterdir() if path.read_bytes() == text)
+def blob_of(case: Case, text: bytes) -> str:
+    """Return the key of these bytes."""
+    return storage.blob_key(case.session.tenant_id, case.session.id, hashlib.sha256(text).hexdigest())
+
+
+def overwrite(case: Case, key: str, data: bytes) -> None:
+    assert case.house.store.exists(key)
+    case.house.store.put(key, io.BytesIO(data), len(data))
 
 
 @pytest.mark.parametrize("damage", [b"Xecret", b"short", b"longer than before", None])
 def test_a_corrupted_blob_is_found_out(case: Case, damage: bytes | None) -> None:
     write(case.files, {"a.txt": b"secret"})
     saved = case.save()
-    path = blob_path(case, b"secret")
+    key = blob_of(case, b"secret")
     if damage is None:
-        path.unlink()
+        case.house.store.delete(key)
     else:
-        path.write_bytes(damage)
+        overwrite(case, key, damage)
     row = case.row(saved.snapshot_id)
     other = case.another_host()
     with pytest.raises(Conflict, match="damaged"):
@@ -260,7 +282,7 @@ def test_a_corrupted_blob_is_found_out(case: Case, damage: bytes | None) -> None
 def test_a_lost_blob_is_saved_again_by_the_next_save_that_opens_a_gate(case: Case) -> None:
     write(case.files, {"a.txt": b"bytes"})
     saved = case.save()
-    blob_path(case, b"bytes").unlink()
+    case.house.store.delete(blob_of(case, b"bytes"))
     assert case.house.snapshots.missing_objects(case.row(saved.snapshot_id))
     case.save()
     assert not case.house.snapshots.missing_objects(case.row(saved.snapshot_id))
@@ -289,11 +311,11 @@ def test_a_tampered_manifest_is_refused(case: Case, bad: dict[str, Any]) -> None
     (case.files / "link").symlink_to("/tmp")
     saved = case.save()
     row = case.row(saved.snapshot_id)
-    path = case.house.var / "objects" / row.object_key
-    manifest = json.loads(path.read_text())
+    with case.house.store.get(row.object_key) as stream:
+        manifest = json.loads(stream.read())
     good = next(entry for entry in manifest["trees"]["workspace"] if entry["path"] == "plain")
     manifest["trees"]["workspace"].append({**good, **bad})
-    path.write_text(json.dumps(manifest))
+    overwrite(case, row.object_key, json.dumps(manifest).encode())
     other = case.another_host()
     with pytest.raises(Invalid, match="cannot be restored safely"):
         case.house.snapshots.restore(other, row)
@@ -303,7 +325,7 @@ def test_a_tampered_manifest_is_refused(case: Case, bad: dict[str, Any]) -> None
 def test_a_manifest_that_is_no_manifest_is_damaged(case: Case) -> None:
     saved = case.save()
     row = case.row(saved.snapshot_id)
-    (case.house.var / "objects" / row.object_key).write_text("{")
+    overwrite(case, row.object_key, b"{")
     with pytest.raises(Conflict, match="damaged"):
         case.house.snapshots.manifest(row)
 
