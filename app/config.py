@@ -28,6 +28,7 @@ SECRET_NAMES = (
     "REDIS_URL",
     "S3_ACCESS_KEY",
     "S3_SECRET_KEY",
+    "PADDOCK_WEBHOOK_SECRET",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
 )
@@ -156,6 +157,26 @@ class Settings(BaseSettings):
         10,
         validation_alias=_names("PADDOCK_WAITING_LOOK_SECONDS"),
         description="How often the agents of waiting runs are looked at.",
+    )
+    webhook_url: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_WEBHOOK_URL"),
+        description="Address that is told when a run waits for a person, as Standard Webhooks.",
+    )
+    alert_url: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_ALERT_URL"),
+        description="Address that is told when something is wrong: old queue, lost leases, failed syncs; hourly as long as it lasts.",
+    )
+    webhook_secret: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_WEBHOOK_SECRET"),
+        description="`whsec_` and base64; signs what both are sent.",
+    )
+    alert_queue_seconds: float = Field(
+        120,
+        validation_alias=_names("PADDOCK_ALERT_QUEUE_SECONDS"),
+        description="A run that waits for a worker longer than this is an alert.",
     )
     orphan_seconds: float = Field(
         600,

@@ -19,16 +19,18 @@ from app.adapters import redis_connection
 from app.adapters.dramatiq_bell import DramatiqBell, make_broker
 from app.adapters.folder_object_store import FolderObjectStore
 from app.adapters.httpx_transport import ExecutorClientSettings
+from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.adapters.redis_event_stream import RedisEventStream
 from app.config import Settings
-from app.ports import Bell, EventStream, ObjectStore, Sandboxes
+from app.ports import Bell, EventStream, ObjectStore, Sandboxes, WebhookSender
 from app.providers.registry import Registry, build_registry
 from app.services.lease_keeper import LeaseKeeper
 from app.services.run_driver import DriverParts
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
 from app.services.waiting import Waiting
+from app.services.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Container:
     @cached_property
     def waiting(self) -> Waiting:
         return Waiting(self.settings, self.session_workers, self.bell)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        made: WebhookSender = self._part("webhook_sender", lambda: HttpxWebhooks(self.settings.webhook_secret))
+        return Webhooks(self.settings, made)
 
     @cached_property
     def owner(self) -> str:

@@ -321,6 +321,13 @@ class LiveFeed(Protocol):
     def close(self) -> None: ...
 
 
+class WebhookSender(Protocol):
+    """Sends one Standard Webhook."""
+
+    def send(self, url: str, delivery_id: str, body: bytes) -> None:
+        """POST it, signed; raises Unavailable unless the receiver answered with success."""
+
+
 class Bell(Protocol):
     """Says "there is work". A lost ring is made good by the sweep, a doubled one finds nothing to do (decision 1)."""
 

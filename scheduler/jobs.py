@@ -30,6 +30,7 @@ def jobs(container: Container) -> list[Job]:
         Job("close_streams", settings.sweep_seconds, lambda: sweeps.close_streams(container.stream)),
         Job("look_at_waiting", settings.waiting_look_seconds, container.waiting.look),
         Job("stop_waiting", _often(settings.waiting_keep_seconds, 5.0), lambda: container.waiting.stop_long(db.now())),
+        Job("tell_webhooks", 2.0, lambda: _if_any(container.webhooks.tell())),
         Job("ring_wishes", settings.sweep_seconds, lambda: sweeps.ring_wishes(container.bell)),
         Job("sync_stale", max(5.0, settings.lease_duration), lambda: _did(workers.sync_stale(db.now()))),
         Job("stop_idle", _often(settings.idle_seconds, 30.0), lambda: _did(workers.stop_idle(db.now()))),
@@ -56,6 +57,10 @@ def perform(job: Job) -> None:
 def _often(age_seconds: float, longest: float) -> float:
     """Look a few times within the age that matters, every second at most."""
     return max(1.0, min(longest, age_seconds / 4))
+
+
+def _if_any(counts: dict[str, int]) -> dict[str, int] | None:
+    return counts if any(counts.values()) else None
 
 
 def _did(result: SweepResult) -> dict[str, int] | None:

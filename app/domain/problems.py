@@ -122,6 +122,9 @@ PROBLEMS: dict[str, Problem] = {
     "snapshot_damaged": Problem(
         409, "A stored snapshot cannot be read.", "Restore an older snapshot; look at the store."
     ),
+    "blob_damaged": Problem(
+        409, "A stored output is not what was saved.", "Bring the object store back from a backup."
+    ),
     "restore_incomplete": Problem(
         503, "Not all content could be brought back.", "Try again; look at the object store."
     ),
@@ -138,6 +141,9 @@ PROBLEMS: dict[str, Problem] = {
     # --- the platform
     "database_unavailable": Problem(503, "The database does not answer.", "Try again; look at `make status`."),
     "redis_unavailable": Problem(503, "Redis does not answer.", "Try again; look at `make status`."),
+    "webhook_failed": Problem(
+        503, "The receiver of a webhook did not take it.", "Look at the receiver; it is tried again."
+    ),
     "store_unavailable": Problem(503, "The object store does not answer.", "Try again; look at `make status`."),
     "sandbox_unavailable": Problem(503, "The sandbox does not answer.", "Try again in a moment."),
     "login_closed": Problem(
