@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 from rich.markup import escape
 
-from cli import asking, repository, screen
+from cli import asking, explanation, repository, screen
 from cli.client import Client, connect
 from cli.errors import CommandFailed
 from cli.live import Following
@@ -129,19 +129,12 @@ def runs(
 
 @app.command()
 def explain(run_id: RunId, as_json: AsJson = False) -> None:
-    """Say where a run is and why: what it waits for, its attempts and lease, how it failed and what to do."""
-    client = connect()
-    quoted = quote(run_id, safe="")
-    found = client.get(f"/api/runs/{quoted}")
-    place = client.get(f"/api/runs/queue/{quoted}")
+    """Say where a run is and why: what it waits for and what to do, its lease, attempts, failures, commands, agent."""
+    found = connect().get(f"/api/runs/{quote(run_id, safe='')}/explain")
     if as_json:
-        screen.show_json({"run": found, "queue": place})
-        return
-    screen.out.print(f"{run_id} is {screen.styled_status(found['status'])}")
-    facts = {**found, **{name: value for name, value in place.items() if name not in found}}
-    for name, value in facts.items():
-        if name not in ("runId", "status") and value not in (None, "", {}, []):
-            screen.out.print(f"  [dim]{escape(name)}[/] {escape(screen.one_line(_plain(value), 300))}")
+        screen.show_json(found)
+    else:
+        explanation.show(found)
 
 
 @app.command()
@@ -217,11 +210,3 @@ def _repo(client: Client, repo: str, ref: str | None) -> dict[str, str]:
             screen.err.print("[yellow]![/] uncommitted changes are not sent; the agent starts from the last commit")
         answer = client.upload("/api/bundles", bundle)
     return {"bundleId": str(answer["bundleId"]), **chosen}
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each not in (None, ""))
-    if isinstance(value, list):
-        return ", ".join(_plain(each) for each in value)
-    return str(value)

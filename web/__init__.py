@@ -14,6 +14,7 @@ def create_app(container: Container) -> Flask:
         accounts,
         bundles,
         chats,
+        explain,
         health,
         human_loop,
         providers,
@@ -31,7 +32,19 @@ def create_app(container: Container) -> Flask:
     socket.configure(app)
     errors.register(app)
     guard.install(app)
-    nouns = (run_start, runs, session_workers, workspaces, human_loop, providers, accounts, bundles, chats, health)
+    nouns = (
+        run_start,
+        runs,
+        explain,
+        session_workers,
+        workspaces,
+        human_loop,
+        providers,
+        accounts,
+        bundles,
+        chats,
+        health,
+    )
     for routes in [noun.routes for noun in nouns] + [socket.routes, pages]:
         routing.register(app, routes)
     routing.check(app)

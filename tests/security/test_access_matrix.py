@@ -65,6 +65,7 @@ TABLE: dict[str, Row] = {
     "GET /api/runs": Row(ALL),
     "POST /api/runs/start": Row((202, 202, 202, 202, 403, 202), {"prompt": "x", "timeoutMs": 0}),
     "GET /api/runs/<run_id>": Row(SEEN),
+    "GET /api/runs/<run_id>/explain": Row(SEEN),
     "POST /api/runs/<run_id>/stop": Row(DONE),
     "POST /api/runs/<run_id>/move": Row(DONE, {"before": "$other_run"}),
     "GET /api/runs/<run_id>/stream": Row(SEEN),

@@ -232,7 +232,7 @@ def run_aggregate(run: AgentRun) -> RunAggregate:
 
 
 def queue_item(run: AgentRun) -> QueueItem:
-    waiting = _waiting(run)
+    waiting = waiting_view(run)
     return QueueItem(
         run_id=run.id,
         session_id=run.session_id,
@@ -260,7 +260,7 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
         "provider": run.provider,
         "model": run.model,
         "prompt": run.prompt,
-        "waiting_for": _waiting(run),
+        "waiting_for": waiting_view(run),
         "stop_requested_at": when(run.stop_requested_at),
         "stop_reason": run.stop_reason,
         "failure_code": run.failure_code,
@@ -278,7 +278,7 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
     }
 
 
-def _waiting(run: AgentRun) -> WaitingFor | None:
+def waiting_view(run: AgentRun) -> WaitingFor | None:
     found = runs.waiting_for(run) if run.status != RunStatus.RUNNING else None
     if found is None:
         return None
