@@ -13,11 +13,10 @@ from psycogreen.gevent import patch_psycopg
 
 patch_psycopg()
 
-import threading
-import time
 from typing import Any
 
 from app.config import load as _load  # gunicorn takes every public name here for a setting
+from web import leaving as _leaving
 
 _settings = _load()
 
@@ -39,11 +38,5 @@ proc_name = "paddock-web"
 
 
 def post_worker_init(worker: Any) -> None:
-    """End the streams as soon as the worker is told to go: gunicorn would wait for them."""
-
-    def watch() -> None:
-        while worker.alive:
-            time.sleep(0.1)
-        worker.wsgi.extensions["paddock"].hub.close()
-
-    threading.Thread(target=watch, name="leaving", daemon=True).start()
+    """Let the process go without waiting for streams and idle connections."""
+    _leaving.watch(worker)

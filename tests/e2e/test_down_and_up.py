@@ -29,7 +29,12 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture(scope="module")
 def running(model: ModelServer) -> Iterator[Stack]:
-    settings = {"PADDOCK_WEB_PROCESSES": "1", "PADDOCK_WORKER_PROCESSES": "1", "PADDOCK_SWEEP_SECONDS": "0.5", "PADDOCK_LEASE_SECONDS": "3"}
+    settings = {
+        "PADDOCK_WEB_PROCESSES": "1",
+        "PADDOCK_WORKER_PROCESSES": "1",
+        "PADDOCK_SWEEP_SECONDS": "0.5",
+        "PADDOCK_LEASE_SECONDS": "3",
+    }
     with stack({**settings, "CLAUDE_CODE_MAX_RETRIES": "1", **claude_code(model)}) as started:
         yield started
 
