@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.journal import agent_id
 from app.domain.run_state import TERMINAL
 from app.models import AgentRun, RunEvent
 from app.services.log_check import check
 from tests.support.fleet import open_fleet
+from tests.support.journals import starts_of
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
 
@@ -35,17 +35,6 @@ def all_ended(ids: list[str]) -> bool:
     return not open_runs.exists()
 
 
-def starts_of(world: World, run: AgentRun) -> int:
-    """Count the agent processes that were started for a run: one journal with one `spawn` record each."""
-    executor = world.container.sandboxes.connect(run.session_id)
-    assert executor is not None
-    count = 0
-    for attempt in range(1, run.attempt + 1):
-        records = list(executor.follow(agent_id(run.id, attempt), 0))
-        count += sum(record.kind == "spawn" for record in records)
-    return count
-
-
 def assert_ended_well(world: World, ids: list[str]) -> None:
     for run_id in ids:
         run = world.run(run_id)
@@ -55,7 +44,7 @@ def assert_ended_well(world: World, ids: list[str]) -> None:
             run.failure_code,
             run.failure_message,
         )
-        assert starts_of(world, run) == 1
+        assert starts_of(world.container, run) == 1
         assert check(run_id, world.container.stream) == []
         kinds = world.types(run_id)
         for kind in ("run.started", "run.finished", "run.closed"):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from app.domain.journal import Record, agent_id
+from app.domain.journal import Record
 from app.domain.run_state import TERMINAL
 from app.models import AgentRun
-from app.services import run_launch
 from app.services.log_check import check
 from app.services.run_attempt import Attempt
+from tests.support.journals import stepped_once
 from tests.support.redis import RedisServer
 from tests.support.world import World, open_world
 
@@ -63,18 +62,6 @@ def cut_tail(client: Redis, run_id: str, entries: int) -> None:
         client.xadd(key, fields, id=entry_id)
 
 
-def stepped_once(world: World, run: AgentRun) -> list[tuple[str, Any, str]]:
-    """Return the events that stepping the run's journal once, without interruption, gives."""
-    settings = world.settings.provider_settings
-    turn = world.container.providers.get("scripted").begin(run_launch.recall(run, settings))
-    executor = world.container.sandboxes.connect(run.session_id)
-    assert executor is not None
-    events = []
-    for record in executor.follow(agent_id(run.id, run.attempt), 0):
-        events += [(str(kind), data, f"{run.attempt}:{record.n}") for kind, data in turn.step(record).events]
-    return events
-
-
 def drive_to_the_end(world: World, run: AgentRun, interrupt: Callable[[int], None]) -> int:
     """Drive with a new holder each time the last one was dropped; returns how many there were."""
     holders = 0
@@ -95,7 +82,7 @@ def assert_log_is_right(world: World, run: AgentRun) -> None:
     events = world.events(run.id)
     assert [event.seq for event in events] == list(range(1, run.last_seq + 1))
     made = [(event.type, event.data, event.src) for event in events if event.record is not None]
-    assert made == stepped_once(world, run)
+    assert made == stepped_once(world.container, run)
     own = [event.type for event in events if event.record is None and event.type != "run.status"]
     for kind in ("run.started", "run.finished", "run.closed"):
         assert own.count(kind) == 1
