@@ -19,6 +19,8 @@ from cli.tables import ago, cell, is_wide, show_table
 
 app = typer.Typer()
 
+BLOB_LENGTH = 64  # a blob's id is a SHA-256 in hex
+
 Provider = Annotated[str | None, typer.Option("--provider", "-p", help="claude-code, scripted, …")]
 Session = Annotated[str | None, typer.Option("--session", "-s", help="Go on in this session.")]
 Repo = Annotated[
@@ -138,6 +140,18 @@ def explain(run_id: RunId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def blob(
+    run_id: RunId,
+    blob_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by `tail`; its beginning will do.")],
+) -> None:
+    """Print the whole of a long output, of which the log has the beginning."""
+    client = connect()
+    whole = blob_id if len(blob_id) == BLOB_LENGTH else _whole_blob_id(client, run_id, blob_id)
+    data, _ = client.get_bytes(f"/api/task/{quote(run_id, safe='')}/trace/blobs/{quote(whole, safe='')}")
+    sys.stdout.buffer.write(data)
+
+
+@app.command()
 def pending(limit: Limit = 50, as_json: AsJson = False) -> None:
     """List the questions and approvals that wait for a person."""
     items = list(connect().pages("/api/human-loop/pending", limit))
@@ -181,6 +195,16 @@ def reply(
         screen.out.print("[yellow]somebody had answered before; that answer holds[/]")
     else:
         screen.out.print("answered")
+
+
+def _whole_blob_id(client: Client, run_id: str, beginning: str) -> str:
+    events = client.pages(f"/api/runs/{quote(run_id, safe='')}/events", sys.maxsize)
+    named = {str((event.get("data") or {}).get("blobId") or "") for event in events}
+    found = {each for each in named if each.startswith(beginning)}
+    if len(found) == 1:
+        return found.pop()
+    remedy = f"Look for it: paddock tail {run_id}"
+    raise CommandFailed(f"{len(found) or 'No'} outputs of {run_id} begin with {beginning!r}.", remedy=remedy)
 
 
 def _answers(request: asking.Json, given: list[str]) -> dict[str, Any]:

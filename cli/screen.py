@@ -33,6 +33,7 @@ _STATUS_STYLES = {
 }
 _SILENT = {"run.closed", "usage.update", "tool.output"}
 LONGEST_LINE = 160
+SHORT_BLOB = 12  # characters of a blob's id that `paddock blob` takes for it
 
 
 def clean(text: object) -> str:
@@ -57,6 +58,7 @@ class RunScreen:
     def __init__(self, console: Console = out, name_of: Callable[[str], str] = str) -> None:
         self._console = console
         self._name_of = name_of
+        self._run_id = ""
         self._open_line = False
         self._streamed: set[str] = set()
         self._tools: dict[str, str] = {}
@@ -85,6 +87,7 @@ class RunScreen:
         """Print one envelope; an unknown type is named, never an error."""
         data = envelope.get("data") or {}
         kind = str(envelope.get("type", ""))
+        self._run_id = str(envelope.get("runId", ""))
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(data)
@@ -154,6 +157,12 @@ class RunScreen:
             str(status), f"[red]{escape(clean(status))}[/]"
         )
         self.line(f"  [dim]⎿[/] {mark}{title}{shown}")
+        if data.get("blobId"):
+            self.line(
+                f"    [dim]the whole output: paddock blob {self._run_id} {escape(str(data['blobId'])[:SHORT_BLOB])}[/]"
+            )
+        elif data.get("truncated"):
+            self.line("    [dim]the rest of the output could not be kept[/]")
 
     def _todos(self, data: Json) -> None:
         for todo in data.get("todos") or []:

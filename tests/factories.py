@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.models import AgentRun, ChatSession, HumanLoopRequest
+from app.domain.events import EventType
+from app.models import AgentRun, ChatSession, HumanLoopRequest, RunEvent
+from app.ports import ObjectStore
 from app.services import human_loop, run_creation, sessions
+from app.services.run_blobs import LONGEST_OUTPUT, RunBlobs
 from app.services.run_creation import NewRun, NewSession
 from app.services.sessions import SessionFields
 from tests.cast import Person
@@ -44,3 +47,12 @@ def approval(of: AgentRun, request_id: str = "hlr_test") -> HumanLoopRequest:
     data = {"requestId": request_id, "kind": "approval", "title": "Write a file", "options": ["allow", "deny"]}
     human_loop.opened(of, 1, data, of.created_at)
     return HumanLoopRequest.get_by_id(request_id)
+
+
+def blob(of: AgentRun, store: ObjectStore, output: str = "x" * (LONGEST_OUTPUT + 1)) -> str:
+    """A long output of a run, in the store and in its log; return its blob's id."""
+    data = dict(RunBlobs(store, of).shorten({"toolCallId": "t1", "status": "ok", "output": output}))
+    seq, kind = of.last_seq + 1, EventType.TOOL_RESULT
+    RunEvent.create(run_id=of.id, seq=seq, tenant_id=of.tenant_id, type=kind, ts=of.created_at, src="1:1", data=data)
+    AgentRun.update(last_seq=seq).where(AgentRun.id == of.id).execute()
+    return str(data["blobId"])

@@ -21,6 +21,7 @@ def create_app(container: Container) -> Flask:
         run_start,
         runs,
         session_workers,
+        traces,
         workspaces,
     )
     from web.pages import routes as pages
@@ -36,6 +37,7 @@ def create_app(container: Container) -> Flask:
         run_start,
         runs,
         explain,
+        traces,
         session_workers,
         workspaces,
         human_loop,

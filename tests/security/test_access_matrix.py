@@ -66,6 +66,7 @@ TABLE: dict[str, Row] = {
     "POST /api/runs/start": Row((202, 202, 202, 202, 403, 202), {"prompt": "x", "timeoutMs": 0}),
     "GET /api/runs/<run_id>": Row(SEEN),
     "GET /api/runs/<run_id>/explain": Row(SEEN),
+    "GET /api/task/<run_id>/trace/blobs/<blob_id>": Row(SEEN),
     "POST /api/runs/<run_id>/stop": Row(DONE),
     "POST /api/runs/<run_id>/move": Row(DONE, {"before": "$other_run"}),
     "GET /api/runs/<run_id>/stream": Row(SEEN),
@@ -113,16 +114,18 @@ def people(web: Web) -> Cast:
 class World:
     """bob's things, made anew for each request."""
 
-    def __init__(self, people: Cast) -> None:
+    def __init__(self, web: Web, people: Cast) -> None:
         self.session = factories.session(people.bob)
         self.run = factories.run(people.bob, self.session)
         self.other_run = factories.run(people.bob, self.session)
         self.request = factories.approval(self.run, f"hlr_{uuid.uuid4().hex}")
         self.token = cast.identity.create_token(people.bob.user, "another")
         worker_rows.ensure(self.session)
+        self.blob_id = factories.blob(self.run, web.container.store)
 
     def path(self, rule: str) -> str:
         values = {"run_id": self.run.id, "session_id": self.session.id, "token_id": self.token.id, "kind": "scripted"}
+        values["blob_id"] = self.blob_id
         return re.sub(r"<(\w+)>", lambda match: values[match[1]], rule)
 
     def body(self, body: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -161,14 +164,14 @@ def test_every_address_has_a_row_and_every_row_an_address(web: Web) -> None:
 def test_each_person_gets_what_the_table_says(web: Web, people: Cast, name: str) -> None:
     got = {}
     for who in PEOPLE:
-        got[who] = ask(web, World(people), name, getattr(people, who).headers).status_code
+        got[who] = ask(web, World(web, people), name, getattr(people, who).headers).status_code
 
     assert got == dict(zip(PEOPLE, TABLE[name].outcomes, strict=True))
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_nobody_gets_in_with_what_does_not_hold(web: Web, people: Cast, name: str) -> None:
-    world = World(people)
+    world = World(web, people)
     bad = {
         "anonymous": {},
         "revoked": {"Authorization": f"Bearer {people.revoked}"},
@@ -194,7 +197,7 @@ OF_OBJECTS = sorted(
 @pytest.mark.parametrize("name", OF_OBJECTS)
 def test_a_foreign_object_is_byte_for_byte_as_if_absent(web: Web, people: Cast, name: str) -> None:
     method, _, rule = name.partition(" ")
-    world = World(people)
+    world = World(web, people)
     headers = {**people.charlie.headers, "X-Request-Id": "same"}
     foreign = ask(web, world, name, headers)
     row = TABLE[name]
@@ -221,7 +224,7 @@ def test_a_bad_token_does_not_fall_back_to_a_good_cookie(web: Web, people: Cast)
 
 
 def test_a_member_acts_in_no_foreign_session_named_in_a_body(web: Web, people: Cast) -> None:
-    world = World(people)
+    world = World(web, people)
     for body in ({"sessionId": world.session.id}, {"chatId": world.session.id}):
         answer = web.post("/api/runs/start", people.mallory.headers, json={**body, "prompt": "x"})
         assert answer.status_code == 404
