@@ -22,10 +22,13 @@ from app.adapters.httpx_transport import ExecutorClientSettings
 from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.adapters.redis_event_stream import RedisEventStream
+from app.adapters.redis_tally import RedisTally
 from app.config import Settings
-from app.ports import Bell, EventStream, ObjectStore, Sandboxes, WebhookSender
+from app.ports import Bell, EventStream, ObjectStore, Sandboxes, Tally, WebhookSender
 from app.providers.registry import Registry, build_registry
 from app.services.lease_keeper import LeaseKeeper
+from app.services.maintenance import Maintenance, MaintenanceParts
+from app.services.reconcile import Reconcile
 from app.services.run_driver import DriverParts
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
@@ -94,6 +97,30 @@ class Container:
     def webhooks(self) -> Webhooks:
         made: WebhookSender = self._part("webhook_sender", lambda: HttpxWebhooks(self.settings.webhook_secret))
         return Webhooks(self.settings, made)
+
+    @cached_property
+    def tally(self) -> Tally:
+        made: Tally = self._part("tally", lambda: RedisTally(self.redis))
+        return made
+
+    @cached_property
+    def reconcile(self) -> Reconcile:
+        return Reconcile(self.session_workers, self.bell)
+
+    @cached_property
+    def maintenance(self) -> Maintenance:
+        return Maintenance(
+            MaintenanceParts(
+                settings=self.settings,
+                bell=self.bell,
+                stream=self.stream,
+                session_workers=self.session_workers,
+                waiting=self.waiting,
+                webhooks=self.webhooks,
+                reconcile=self.reconcile,
+                tally=self.tally,
+            )
+        )
 
     @cached_property
     def owner(self) -> str:

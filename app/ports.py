@@ -328,6 +328,15 @@ class WebhookSender(Protocol):
         """POST it, signed; raises Unavailable unless the receiver answered with success."""
 
 
+class Tally(Protocol):
+    """Counters of the whole installation, for graphs. Nothing fails for them: while they cannot be kept, nothing is counted."""
+
+    def add(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None: ...
+
+    def read(self) -> dict[str, int]:
+        """Return the counters by their series, `name{label="value"}`."""
+
+
 class Bell(Protocol):
     """Says "there is work". A lost ring is made good by the sweep, a doubled one finds nothing to do (decision 1)."""
 

@@ -7,18 +7,16 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from app import config, log
 from app.container import build
 from app.log import logger
-from scheduler.jobs import jobs, perform
+from scheduler.ticking import OPTIONS, ClockWatch, schedule
 
 
 def main() -> None:
     settings = config.load()
     log.configure("scheduler", level=settings.log_level, as_json=settings.log_json)
-    container = build(settings)
-    scheduler = BlockingScheduler(
-        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-    )
-    for job in jobs(container):
-        scheduler.add_job(perform, "interval", args=[job], seconds=job.seconds, id=job.name)
+    maintenance = build(settings).maintenance
+    scheduler = BlockingScheduler(**OPTIONS)
+    schedule(scheduler, maintenance.jobs(), maintenance.tick)
+    ClockWatch(scheduler).start()
     logger.info("scheduler ready")
     scheduler.start()
 

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     LOGIN_LINK_CREATE = "tenant:login_link:create"
     PROVIDER_PREFLIGHT = "tenant:provider:preflight"
     PROVIDER_READ = "tenant:provider:read"
+    QUEUE_MAINTAIN = "tenant:queue:maintain"
     QUEUE_READ = "tenant:queue:read"
     WORKER_MAINTAIN = "tenant:worker:maintain"
 
@@ -68,7 +69,7 @@ _WORKING = _READING | {
     Permission.SESSION_WRITE,
     Permission.WORKER_OPERATE,
 }
-_OPERATING = _WORKING | {Permission.WORKER_MAINTAIN}
+_OPERATING = _WORKING | {Permission.QUEUE_MAINTAIN, Permission.WORKER_MAINTAIN}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READING,

@@ -56,10 +56,16 @@ LIMIT 1
 """
 
 
-def count_claimable(limit: int) -> int:
-    """Look without a lock how many runs a claim would find, up to `limit`."""
+def count_claimable(limit: int, tenant_id: str | None = None) -> int:
+    """Look without a lock how many runs (of one tenant) a claim would find, up to `limit`."""
+    database = db.proxy.obj
     sql = _CLAIMABLE.format(now=db.clock().sql).replace("LIMIT 1", f"LIMIT {int(limit)}")
-    return len(db.proxy.obj.execute_sql(sql).fetchall())
+    if tenant_id is None:
+        return len(database.execute_sql(sql).fetchall())
+    sql = sql.replace(
+        "WHERE r.finished_at IS NULL\n", f"WHERE r.finished_at IS NULL AND r.tenant_id = {database.param}\n"
+    )
+    return len(database.execute_sql(sql, (tenant_id,)).fetchall())
 
 
 def claim_next(owner: str, seconds: float) -> Claim | None:

@@ -18,11 +18,11 @@ SKIPPING = ("worker_busy", "run_active", "worker_not_active")
 class Cleanup:
     """One clean-up: the same wish to each of these."""
 
-    wish: Literal["stop", "remove"]
+    wish: Literal["stop", "remove", "sync"]
     session_ids: tuple[str, ...]
 
 
-def begin(tenant_id: str, candidates: Sequence[str], wish: Literal["stop", "remove"]) -> Cleanup:
+def begin(tenant_id: str, candidates: Sequence[str], wish: Literal["stop", "remove", "sync"]) -> Cleanup:
     """Choose those of the candidates that are this tenant's."""
     query = SessionWorker.select(SessionWorker.session_id).where(
         SessionWorker.tenant_id == tenant_id, SessionWorker.session_id.in_(list(candidates))

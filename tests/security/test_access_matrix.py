@@ -84,6 +84,9 @@ TABLE: dict[str, Row] = {
     "POST /api/session-workers/<session_id>/activate": Row(TAKEN, {"timeoutMs": 0}),
     "POST /api/session-workers/<session_id>/stop": Row(TAKEN, {"timeoutMs": 0}),
     "POST /api/session-workers/<session_id>/sync": Row(TAKEN, {"timeoutMs": 0}),
+    "POST /api/reconcile/runs": Row((200, 200, 403, 403, 403, 200)),
+    "POST /api/reconcile/sync": Row((200, 200, 403, 403, 403, 200)),
+    "POST /api/runs/queue/drain": Row((202, 202, 403, 403, 403, 200), {"timeoutMs": 0}),  # bob's runs wait for a worker
     "POST /api/session-workers/cleanup/idle": Row((200, 200, 403, 403, 403, 200)),
     "POST /api/session-workers/cleanup/stopped": Row((200, 200, 403, 403, 403, 200)),
     "GET /api/session-workers/<session_id>/workspace/tree": Row(SEEN),

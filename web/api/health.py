@@ -12,6 +12,7 @@ from flask import Response
 from app import db
 from app.adapters.redis_connection import answering
 from app.errors import AppError, Unavailable
+from app.ports import Tally
 from app.services import runs
 from web.parts import Parts, parts
 from web.routing import PUBLIC, Routes
@@ -69,6 +70,17 @@ def _require(alive: bool) -> None:
         raise Unavailable("hub_stopped", "The hub's thread has stopped.")
 
 
+def _tallied(tally: Tally) -> Iterable[str]:
+    """What all processes count together."""
+    family = ""
+    for series, value in sorted(tally.read().items()):
+        name = series.partition("{")[0]
+        if name != family:
+            family = name
+            yield f"# TYPE {name} counter"
+        yield f"{series} {value}"
+
+
 def _lines(own: Parts) -> Iterable[str]:
     queue = runs.queue_summary()
     yield "# TYPE paddock_queue_depth gauge"
@@ -78,6 +90,7 @@ def _lines(own: Parts) -> Iterable[str]:
     yield "# TYPE paddock_runs gauge"
     for status, count in sorted(runs.count_by_status().items()):
         yield f'paddock_runs{{status="{status}"}} {count}'
+    yield from _tallied(own.container.tally)
     yield "# TYPE paddock_open_streams gauge"
     yield f'paddock_open_streams{{process="{os.getpid()}"}} {own.streams.count()}'
     yield "# TYPE paddock_http_requests_total counter"

@@ -63,7 +63,7 @@ def cleanup_idle(principal: Principal, parts: Parts, body: CleanupBody) -> Reply
     """Save and stop the tenant's sandboxes that nobody has used for a while."""
     seconds = parts.settings.idle_seconds if body.older_than_seconds is None else body.older_than_seconds
     found = worker_sweeps.list_idle(db.now() - seconds)
-    return _clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "stop"), body)
+    return clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "stop"), body)
 
 
 @routes.post("/api/session-workers/cleanup/stopped", Permission.WORKER_MAINTAIN, answers=CleanupView)
@@ -71,10 +71,11 @@ def cleanup_stopped(principal: Principal, parts: Parts, body: CleanupBody) -> Re
     """Remove the tenant's sandboxes that were stopped long ago; their files live on in the object store."""
     seconds = parts.settings.remove_after_seconds if body.older_than_seconds is None else body.older_than_seconds
     found = worker_sweeps.list_long_stopped(db.now() - seconds)
-    return _clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "remove"), body)
+    return clean_up(parts, worker_cleanup.begin(principal.tenant_id, found, "remove"), body)
 
 
-def _clean_up(parts: Parts, cleanup: Cleanup, body: CleanupBody) -> Reply:
+def clean_up(parts: Parts, cleanup: Cleanup, body: CleanupBody) -> Reply:
+    """Wish the same of many sandboxes, wait a little; 202 where some are not decided yet."""
     for session_id in cleanup.session_ids:
         parts.container.session_workers.wish(session_id, cleanup.wish)
     done = wait_for(lambda: worker_cleanup.find_result(cleanup), body.timeout_ms)
