@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask import request
+from pydantic.alias_generators import to_camel
 
 from app import ids
 from app.domain import repo_address
@@ -25,6 +26,7 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
     """Return the run as it may be created. Raises Invalid, or NotFound for a session, app or bundle out of reach."""
     prompt = _prompt(body)
     _refuse_app(body)
+    _refuse_unsupported(body)
     session: str | NewSession
     if body.session is not None:
         found = access.get_session(principal, body.session, Permission.RUN_CREATE)
@@ -77,6 +79,19 @@ def _refuse_app(body: RunCreation) -> None:
     """There is no app store yet, so no app is there to be run."""
     if body.execution_profile or (body.provider_options and body.provider_options.store_app_id):
         raise NotFound("app")
+
+
+def _refuse_unsupported(body: RunCreation) -> None:
+    """What would be taken and then have no effect is refused: a limit that nobody keeps is worse than none."""
+    options, budget = body.provider_options, body.budget
+    for code, prefix, holder, names in (
+        ("option_not_supported", "providerOptions", options, ("tools", "cwd", "profile")),
+        ("budget_not_supported", "budget", budget, ("max_tokens", "max_cost_usd")),
+    ):
+        given = [f"{prefix}.{to_camel(name)}" for name in names if getattr(holder, name, None) is not None]
+        if given:
+            errors = [{"field": field, "message": "Has no effect in this version."} for field in given]
+            raise Invalid(code, f"Not supported yet: {', '.join(given)}.", errors=errors)
 
 
 def _prompt(body: RunCreation) -> str:

@@ -91,6 +91,14 @@ PROBLEMS: dict[str, Problem] = {
     "prompt_empty": Problem(
         422, "There is no text to work on.", "Send `prompt`, or `messages` whose last user message has text."
     ),
+    "option_not_supported": Problem(
+        422, "A provider option is known but has no effect yet.", "Leave out the options that `errors` names."
+    ),
+    "budget_not_supported": Problem(
+        422,
+        "Tokens and cost are not limited yet.",
+        "Leave them out; `budget.maxSeconds` is kept. Limit the spending of the key itself.",
+    ),
     "repo_address_refused": Problem(
         422, "The repository's address is not taken.", "Use https or ssh and an admitted host, or upload a bundle."
     ),
