@@ -234,7 +234,7 @@ def view(row: SessionWorker) -> dict[str, Any]:
         "lastSyncAt": _moment(row.last_sync_at),
         "snapshotId": row.snapshot_id,
         "workspaceS3Prefix": storage.prefix(row.tenant_id, row.session_id),
-        "receipt": row.receipt,
+        "receipt": row.receipt and {**row.receipt, "startedAt": _moment(row.receipt.get("startedAt"))},
         "error": row.error,
         "wish": row.wish,
         "wishError": row.wish_error,

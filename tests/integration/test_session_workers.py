@@ -638,6 +638,7 @@ def test_the_view_speaks_the_words_of_the_api(house: House) -> None:
     assert (shown["status"], shown["syncState"], shown["generation"]) == ("stopped", "synced", 1)
     assert shown["stoppedAt"].endswith("Z")
     assert shown["snapshotId"] == shown["receipt"]["snapshotId"]
+    assert shown["receipt"]["startedAt"] == shown["startedAt"]  # both as the wire has times
 
 
 def test_sandboxes_that_outlived_their_stop_are_ended(house: House) -> None:

@@ -28,7 +28,8 @@ class CleanupView(Shown):
 
 
 class SessionWorkerView(Shown):
-    """The sandbox of a session and whether its files are safe."""
+    """The sandbox of a session and whether its files are safe. `receipt` proves that everything was saved after the last write of
+    this generation: `{generation, startedAt, snapshotId}`."""
 
     model_config = ConfigDict(extra="allow")
 
