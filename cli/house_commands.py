@@ -63,6 +63,7 @@ def print_ready(link: str, example: str, redis_line: str) -> None:
 @app.command()
 def down(
     agents: Annotated[bool, typer.Option("--agents", help="End the agents and their sandboxes too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Stop Paddock on this machine. Agents go on in their sandboxes; the next start takes them up again."""
     from cli import lifecycle
@@ -71,6 +72,9 @@ def down(
     stopped = lifecycle.down(house)
     ended = lifecycle.end_sandboxes() if agents else []
     left = [] if agents else lifecycle.list_sandboxes()
+    if as_json:
+        screen.show_json({"stopped": stopped, "sandboxesEnded": ended, "sandboxesLeft": left})
+        return
     lifecycle.say("stopped" if stopped else f"nothing was running. {running.where_else(house)}")
     if ended:
         lifecycle.say(f"ended {len(ended)} sandbox(es): {', '.join(ended)}")
@@ -122,26 +126,36 @@ def status(as_json: AsJson = False) -> None:
 def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay with them.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of each.")] = 40,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the last lines of all processes' logs."""
+    """Show the last lines of all processes' logs; with --json the lines alone, most of which are JSON already."""
     house = enter()
     if follow:
-        _follow_logs(house, lines)
+        _follow_logs(house, lines, bare=as_json)
     paths = sorted(house.logs.glob("*.log"))
     if not paths:
         raise CommandFailed(f"There are no logs in {house.logs}.", remedy="Start Paddock first: make up")
     for path in paths:
-        screen.out.print(f"[bold]==> {escape(str(path))} <==[/]")
-        sys.stdout.write(tail(path, lines) + "\n")
+        if not as_json:
+            screen.out.print(f"[bold]==> {escape(str(path))} <==[/]")
+        text = tail(path, lines)
+        sys.stdout.write(f"{text}\n" if text else "")
 
 
 @app.command("redis-cli", context_settings={"ignore_unknown_options": True, "help_option_names": []})
-def redis_cli(words: Annotated[list[str], typer.Argument(metavar="[-n DB] COMMAND [ARG]…")]) -> None:
+def redis_cli(words: Annotated[list[str], typer.Argument(metavar="[--json] [-n DB] COMMAND [ARG]…")]) -> None:
     """Send one command to the installation's Redis: paddock redis-cli XRANGE 'paddock:run:…:events' - +"""
     from cli import redis_command
 
     running.join_settings()
+    as_json = words[0] == "--json"
+    words = words[1:] if as_json else words
+    if not words:
+        raise CommandFailed("There is no command for Redis.", remedy="For example: paddock redis-cli PING")
     reply = redis_command.call(load_settings().redis, words)
+    if as_json:
+        screen.show_json(redis_command.plain(reply))
+        return
     if isinstance(reply, bytes) and b"\n" in reply:  # INFO and its like are text
         sys.stdout.write(reply.decode("utf-8", "replace"))
         return
@@ -167,10 +181,10 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(NOT_DONE)
 
 
-def _follow_logs(house: House, lines: int = 0) -> None:
+def _follow_logs(house: House, lines: int = 0, *, bare: bool = False) -> None:
     paths = [str(path) for path in sorted(house.logs.glob("*.log"))]
     sys.stdout.flush()
-    os.execvp("tail", ["tail", "-n", str(lines), "-F", *paths])  # noqa: S606 - Ctrl-C then ends tail alone
+    os.execvp("tail", ["tail", *(["-q"] if bare else []), "-n", str(lines), "-F", *paths])  # noqa: S606 - Ctrl-C then ends tail alone
 
 
 def _age(started_at: float | None) -> str:

@@ -48,6 +48,13 @@ def lines(reply: Any, indent: int = 0) -> Iterator[str]:
         yield str(reply)
 
 
+def plain(reply: Any) -> Any:
+    """Return a reply as JSON has it: text for bytes, `\\xff` for what is no text, lists for lists."""
+    if isinstance(reply, bytes):
+        return reply.decode("utf-8", "backslashreplace")
+    return [plain(item) for item in reply] if isinstance(reply, list | tuple) else reply
+
+
 def _list_lines(items: list[Any], indent: int) -> Iterator[str]:
     if not items:
         yield "(empty array)"

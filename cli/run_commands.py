@@ -143,11 +143,15 @@ def explain(run_id: RunId, as_json: AsJson = False) -> None:
 def blob(
     run_id: RunId,
     blob_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by `tail`; its beginning will do.")],
+    as_json: AsJson = False,
 ) -> None:
     """Print the whole of a long output, of which the log has the beginning."""
     client = connect()
     whole = blob_id if len(blob_id) == BLOB_LENGTH else _whole_blob_id(client, run_id, blob_id)
     data, _ = client.get_bytes(f"/api/task/{quote(run_id, safe='')}/trace/blobs/{quote(whole, safe='')}")
+    if as_json:
+        screen.show_json({"blobId": whole, "text": data.decode("utf-8", "replace")})
+        return
     sys.stdout.buffer.write(data)
 
 

@@ -80,7 +80,12 @@ def token_list(limit: Limit = 100, as_json: AsJson = False) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(token_id: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id (tok_…).")]) -> None:
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id (tok_…).")], as_json: AsJson = False
+) -> None:
     """Make a token useless at once."""
     connect().delete(f"/api/tokens/{quote(token_id, safe='')}")
+    if as_json:
+        screen.show_json({"tokenId": token_id, "revoked": True})
+        return
     screen.out.print(f"{token_id} revoked")

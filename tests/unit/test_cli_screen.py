@@ -133,6 +133,19 @@ def test_redis_replies_look_as_in_redis_cli() -> None:
     assert redis_command.quoted(b"\xff\x00a") == '"\\xff\\x00a"'
 
 
+def test_redis_replies_are_json_where_that_is_wanted() -> None:
+    reply = [[b"1-1", [b"type", "ü".encode()]], None, 3, b"\xff"]
+    assert redis_command.plain(reply) == [["1-1", ["type", "ü"]], None, 3, "\\xff"]
+
+
+def test_a_long_output_says_how_to_read_the_whole() -> None:
+    sink = io.StringIO()
+    run = RunScreen(Console(file=sink, width=200, highlight=False))
+    data = {"toolCallId": "t1", "status": "ok", "output": "1 2 3", "blobId": "ab" * 32}
+    run.show({"runId": "run_1", "seq": 1, "type": "tool.result", "data": data})
+    assert sink.getvalue().splitlines()[1] == "    the whole output: paddock blob run_1 abababababab"
+
+
 def test_a_person_is_told_by_name() -> None:
     sink = io.StringIO()
     run = RunScreen(Console(file=sink, width=200), name_of={"usr_1": "you", "usr_2": "otto"}.__getitem__)
