@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli import house_commands, run_commands, screen, server_commands, session_commands
+from cli import house_commands, run_commands, screen, server_commands, session_commands, upkeep_commands
 from cli.errors import NOT_DONE, CommandFailed
 
 app = typer.Typer(
@@ -17,8 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (run_commands.app, session_commands.app, server_commands.app, house_commands.app):
-    app.add_typer(part)
+for part in (run_commands, session_commands, server_commands, house_commands, upkeep_commands):
+    app.add_typer(part.app)
 
 
 def main(arguments: list[str] | None = None) -> None:
