@@ -236,7 +236,7 @@ def test_two_schedulers_stop_the_sandbox_of_a_waiting_run_once(world: World, twi
 
 
 def test_two_schedulers_ring_for_a_run_and_one_worker_drives_it(world: World, twice: Twice) -> None:
-    run = dropped(world, "/slow 20 20")
+    run = dropped(world, "/slow 60 50")
     assert min(twice.run("sweep_runs")) == 1
     assert min(twice.run("reconcile_runs")) == 1
     claims = [world.claim(), world.claim()]
