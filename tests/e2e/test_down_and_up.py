@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -120,7 +121,9 @@ def test_streams_that_were_open_go_on_after_the_next_start(running: Stack, model
         client.start()
     eventually(lambda: all(client.last > 5 for client in clients), what="all clients to follow")
     argv = [*COMMAND, "tail", "--json", works]
-    with subprocess.Popen(argv, env=running.environment, stdout=subprocess.PIPE, text=True) as tail:
+    with contextlib.ExitStack() as ending:
+        tail = ending.enter_context(subprocess.Popen(argv, env=running.environment, stdout=subprocess.PIPE, text=True))
+        ending.callback(tail.kill)
         assert tail.stdout is not None
         lines = [tail.stdout.readline()]
         running.down()
