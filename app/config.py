@@ -5,7 +5,6 @@ A variable `X` that is a secret may be given as `X_FILE`, the path of a file tha
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,7 @@ from urllib.parse import quote
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-LONGEST_SOCKET_PATH = 107
-"""Bytes that a unix socket's address can hold on Linux."""
+from app import places
 
 
 def _names(*names: str) -> Any:
@@ -278,12 +276,8 @@ class Settings(BaseSettings):
 
     @property
     def redis_socket(self) -> Path:
-        """The unix socket of the Redis that Paddock starts itself; a short path where the usual one is too long for a socket."""
-        path = self.root / "redis" / "redis.sock"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-            return path
-        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(f"/tmp/paddock-{os.getuid()}-{mark}") / "redis.sock"  # noqa: S108 - its folder is made 0700 and checked
+        """The unix socket of the Redis that Paddock starts itself."""
+        return places.redis_socket(self.root)
 
     @property
     def redis(self) -> str:

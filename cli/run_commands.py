@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 
 from cli import asking, explanation, repository, screen
-from cli.client import Client, connect
+from cli.connection import connect
 from cli.errors import CommandFailed
 from cli.live import Following
 from cli.options import AsJson, Limit, RunId
 from cli.tables import ago, cell, is_wide, show_table
+
+if TYPE_CHECKING:
+    from cli.client import Client
 
 app = typer.Typer()
 

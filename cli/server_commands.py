@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from cli import screen
-from cli.client import connect
+from cli.connection import connect
 from cli.options import AsJson, Limit
 from cli.tables import ago, cell, show_table
 

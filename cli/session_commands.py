@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 
 from cli import screen
-from cli.client import Client, connect
+from cli.connection import connect
 from cli.errors import CommandFailed
 from cli.options import AsJson, Limit, SessionId
 from cli.tables import ago, cell, show_table
+
+if TYPE_CHECKING:
+    from cli.client import Client
 
 app = typer.Typer()
 

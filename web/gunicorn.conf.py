@@ -17,6 +17,7 @@ from typing import Any
 
 from app.config import load as _load  # gunicorn takes every public name here for a setting
 from web import leaving as _leaving
+from web import nouns as _nouns  # noqa: F401 - the code is loaded once, before the fork; nothing connects or starts by that
 
 _settings = _load()
 

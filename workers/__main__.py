@@ -37,6 +37,8 @@ def main(kind: str) -> None:
         container.bell.ring_runs()
     consumer.start()
     logger.info("worker ready", queue=kind, threads=settings.worker_threads)
+    from app.adapters import httpx_executor  # noqa: F401 - slow to load: while nobody waits, and before the first run needs it
+
     ending.wait()
     logger.info("worker stops")
     worker.stop(HAND_BACK_SECONDS)

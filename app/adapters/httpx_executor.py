@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.adapters.httpx_agents import HttpxAgents
-from app.adapters.httpx_transport import Call, ExecutorAddress, ExecutorClientSettings, Transport
+from app.adapters.httpx_transport import Call, Transport
 from app.adapters.httpx_workspace import HttpxWorkspace
 from app.ports import ExecutorError
 

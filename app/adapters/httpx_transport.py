@@ -14,6 +14,7 @@ import httpx
 import orjson
 
 from app import ids, log
+from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.errors import Conflict, Forbidden, Invalid, LeaseLost, NotFound
 from app.ports import ExecutorError
 from executor import protocol
@@ -22,28 +23,6 @@ LONG_SECONDS = 900.0
 """For calls whose work grows with the workspace: scan, restore, seed."""
 _SOCKET_PATH_LIMIT = 107
 _HEADERS = {"trace_id": "x-trace-id", "session_id": "x-session-id", "run_id": "x-run-id"}
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutorClientSettings:
-    """SPEC §7: what is tried again, how often, and how long an answer may take."""
-
-    max_retries: int = 3
-    retry_delay_ms: int = 200
-    timeout_ms: int = 15_000
-    retry_status_codes: frozenset[int] = frozenset({500, 502, 503, 504})
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutorAddress:
-    """Where an executor is: `socket` (a unix socket's path) or `base_url`; `labels` are its own trace headers without `x-`
-    (`session-id, executor-id`); the others are those of the log's context."""
-
-    token: str
-    generation: int
-    socket: Path | None = None
-    base_url: str = "http://executor"
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

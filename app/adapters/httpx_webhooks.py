@@ -8,8 +8,6 @@ import hashlib
 import hmac
 import time
 
-import httpx
-
 from app.errors import Unavailable
 
 TIMEOUT_SECONDS = 10.0
@@ -24,6 +22,8 @@ class HttpxWebhooks:
         self._key = base64.b64decode(secret.removeprefix(SECRET_PREFIX)) if secret else b""
 
     def send(self, url: str, delivery_id: str, body: bytes) -> None:
+        import httpx  # late: it is slow to load, and few installations have a receiver
+
         timestamp = str(int(time.time()))
         headers = {"Content-Type": "application/json", "webhook-id": delivery_id, "webhook-timestamp": timestamp}
         if self._key:

@@ -19,14 +19,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.adapters import bubblewrap
-from app.adapters.httpx_executor import HttpxExecutor
-from app.adapters.httpx_transport import ExecutorAddress, ExecutorClientSettings
+from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.adapters.precompiled import precompile
 from app.ports import ExecutorError, SandboxSpec
 from executor import files, processes
+
+if TYPE_CHECKING:
+    from app.adapters.httpx_executor import HttpxExecutor
 
 _START_SECONDS = 15.0
 _END_SECONDS = 15.0
@@ -227,6 +229,10 @@ class LocalSandboxes:
             labels = {"session-id": found.name, "executor-id": f"{found.name}.{found.generation}"}
             socket = self._sandbox(found.name) / "run/executor.sock"
             address = ExecutorAddress(found.token, found.generation, socket=socket, labels=labels)
+            from app.adapters.httpx_executor import (
+                HttpxExecutor,  # late: httpx is slow to load, starting must not wait for it
+            )
+
             client = HttpxExecutor(address, self._settings.client)
             self._clients[found.name] = (found, client)
             return client

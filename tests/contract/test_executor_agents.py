@@ -269,7 +269,7 @@ def test_many_followers_see_the_same(executor: HttpxExecutor) -> None:
 
 
 def test_the_executor_knows_nobody_without_its_token(sandboxes: LocalSandboxes) -> None:
-    from app.adapters.httpx_transport import ExecutorAddress
+    from app.adapters.executor_address import ExecutorAddress
 
     sandboxes.start(spec())
     socket = sandboxes._sandbox("ses_1") / "run/executor.sock"

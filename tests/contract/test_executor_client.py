@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.adapters import httpx_transport
+from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.adapters.httpx_executor import HttpxExecutor
-from app.adapters.httpx_transport import ExecutorAddress, ExecutorClientSettings
 from app.errors import LeaseLost
 from app.log import logger
 from app.ports import ExecutorError

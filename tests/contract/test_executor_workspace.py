@@ -266,7 +266,7 @@ def test_paths_outside_are_refused_everywhere(executor: HttpxExecutor, sandboxes
 def test_an_effect_meant_for_another_generation_is_refused(executor: HttpxExecutor, sandboxes: LocalSandboxes) -> None:
     running = sandboxes._read("ses_1")
     assert running is not None
-    from app.adapters.httpx_transport import ExecutorAddress
+    from app.adapters.executor_address import ExecutorAddress
 
     late = HttpxExecutor(ExecutorAddress(running.token, 0, socket=folder_of(sandboxes, "run") / "executor.sock"))
     with pytest.raises(ExecutorError) as caught:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from app.adapters.executor_address import ExecutorClientSettings
 from app.adapters.httpx_executor import HttpxExecutor
-from app.adapters.httpx_transport import ExecutorClientSettings
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.domain.journal import Record
 from app.domain.turn import AgentCommand

@@ -12,7 +12,8 @@ import pytest
 
 from cli import client as client_module
 from cli import house, sse
-from cli.client import Client, connect
+from cli.client import Client
+from cli.connection import connect
 from cli.errors import CommandFailed, Unreachable
 
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from honcho.environ import parse_procfile
 
-from app import config
+from app import config, places
 from cli import embedded_redis, first_start, house, install, lifecycle
 from cli.errors import CommandFailed
 
@@ -33,7 +33,7 @@ def test_a_socket_path_that_is_too_long_is_replaced_by_a_short_one_of_the_same_i
     assert short.redis_socket == tmp_path / "v" / "redis" / "redis.sock"
     first, again, other = (config.Settings(var=path).redis_socket for path in (long, long, long / "b"))
     assert first == again != other
-    assert len(os.fsencode(first)) <= config.LONGEST_SOCKET_PATH
+    assert len(os.fsencode(first)) <= places.LONGEST_SOCKET_PATH
 
 
 def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

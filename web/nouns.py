@@ -1,0 +1,26 @@
+"""All routes of the web tier, one module per noun. A module that is not listed here is not served."""
+
+from __future__ import annotations
+
+from web import pages, socket
+from web.api import (
+    accounts,
+    bundles,
+    chats,
+    explain,
+    health,
+    human_loop,
+    maintenance,
+    providers,
+    run_start,
+    runs,
+    session_workers,
+    traces,
+    workspaces,
+)
+
+_MODULES = (
+    *(run_start, runs, explain, traces, maintenance, session_workers, workspaces, human_loop),
+    *(providers, accounts, bundles, chats, health, socket, pages),
+)
+ROUTES = tuple(module.routes for module in _MODULES)
