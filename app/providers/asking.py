@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.domain import jsontext
 from app.domain.events import EventType
 from app.domain.turn import AskPolicy, Launch, SendInput, ToolKind
 from app.ids import derived_id
@@ -59,7 +60,9 @@ class Asking:
             return
         self._judged[request.id] = request
         key = f"policy:{self._launch.attempt}:{request.id}"
-        self._outbox.intend(AskPolicy(key, request.id, request.tool, request.tool_kind, request.input))
+        self._outbox.intend(
+            AskPolicy(key, request.id, request.tool, request.tool_kind, jsontext.sayable(dict(request.input)))
+        )
 
     def on_verdict(self, control: Mapping[str, Any]) -> None:
         """Take the policy's verdict; one for a request that is no longer there changes nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain import jsontext
 from app.domain.events import EventType
 from app.domain.failure import Failure
 from app.domain.run_state import RunStatus
@@ -24,7 +25,7 @@ class Outbox:
         self._warned: set[str] = set()
 
     def emit(self, type_: EventType, **data: Any) -> None:
-        self._events.append((type_.value, data))
+        self._events.append((type_.value, jsontext.sayable(data)))
 
     def warn_once(self, code: str, message: str) -> None:
         """Emit a `run.warning`, at most one of each code in an attempt."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from app.domain import jsontext
 from app.domain.capabilities import Capabilities
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
@@ -128,7 +129,7 @@ class ScriptedTurn:
         if self._outbox.finished:
             return
         try:
-            line = orjson.loads(data)
+            line = jsontext.parse(data)
             handler = self._handlers.get(line["type"])
             if handler is None:
                 self._outbox.warn_once("output_unknown", f"The agent wrote a line of an unknown type: {line['type']}.")

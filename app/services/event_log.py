@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from app import db
+from app.domain import jsontext
 from app.domain.events import SQL_FIRST, Draft, Event, EventType
 from app.domain.lease import Lease
 from app.errors import LeaseLost, Unavailable
@@ -334,7 +335,7 @@ def _as_json(data: Any) -> tuple[Any, int]:
 
 def _sayable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()  # lone surrogates
+        return jsontext.sayable(value)
     if isinstance(value, dict):
         return {_sayable(key): _sayable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

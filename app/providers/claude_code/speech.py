@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.domain import jsontext
 from app.domain.events import EventType
 from app.domain.turn import Launch
 from app.ids import derived_id
@@ -27,6 +28,7 @@ class Block:
     id: str
     kind: BlockKind
     parts: list[str] = field(default_factory=list)
+    half: str = ""  # of a character, whose other half comes with the next delta
 
 
 class Speech:
@@ -54,8 +56,9 @@ class Speech:
     def on_block(self, kind: BlockKind, text: str) -> None:
         """Take a whole block; it finishes the streamed one of its kind, or stands for itself."""
         block = next((each for each in self._unfinished if each.kind == kind), None) or self._new(kind)
-        said = "".join(block.parts)
+        said, text = "".join(block.parts), jsontext.joined(text)
         if text.startswith(said):
+            block.half = ""  # it is in the whole text too
             self._say(block, text[len(said) :])
         self._finish(block)
 
@@ -78,6 +81,9 @@ class Speech:
         return block
 
     def _say(self, block: Block, text: str) -> None:
+        text = jsontext.joined(block.half + text)
+        block.half = jsontext.open_half(text)
+        text = jsontext.sayable(text.removesuffix(block.half) if block.half else text)
         if text:
             block.parts.append(text)
             role = {"role": "assistant"} if block.kind == "text" else {}
@@ -85,5 +91,8 @@ class Speech:
 
     def _finish(self, block: Block) -> None:
         self._unfinished.remove(block)
+        if block.half:
+            half, block.half = block.half, ""
+            self._say(block, jsontext.sayable(half))
         if block.parts:
             self._outbox.emit(_STOP[block.kind], messageId=block.id, text="".join(block.parts))

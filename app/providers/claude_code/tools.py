@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ _KINDS: dict[str, ToolKind] = {
     "TaskList": "think",
     "EnterPlanMode": "think",
 }
-_SUBJECTS = ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "subject", "skill")
+_SUBJECTS = ("command", "file_path", "notebook_path", "pattern", "url", "query", "subject", "description", "skill")
 _VERBS = {
     "Bash": "Run",
     "WebFetch": "Fetch",
@@ -147,12 +148,12 @@ def _was_denied(id_: str, line: Mapping[str, Any]) -> bool:
 
 class Todos:
     """The list that TaskCreate and TaskUpdate, or TodoWrite, change. Ids are the tasks' own; TodoWrite has none, there the
-    content stands for it."""
+    content stands for it, and its place among equal ones."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._items: dict[str, dict[str, Any]] = {}
-        self._ids: dict[str, str] = {}
+        self._ids: dict[tuple[str, int], str] = {}  # by content, and which of those that share it
 
     def on_result(self, call: Call, told: Mapping[str, Any]) -> None:
         """Take the structured result of a call that went well."""
@@ -171,8 +172,11 @@ class Todos:
 
     def _replace(self, todos: list[Mapping[str, Any]]) -> None:
         self._items = {}
+        seen: Counter[str] = Counter()
         for todo in todos:
-            id_ = self._ids.setdefault(str(todo.get("content")), str(len(self._ids) + 1))
+            content = str(todo.get("content"))
+            seen[content] += 1
+            id_ = self._ids.setdefault((content, seen[content]), str(len(self._ids) + 1))
             self._items[id_] = _todo(id_, todo)
 
     def _update(self, id_: str, given: Mapping[str, Any]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
+from app.domain import jsontext
+from app.domain.failure import Failure, FailureCode
 from app.domain.journal import Record
 from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, NOTHING, Launch, SendInput, Step
@@ -119,13 +119,28 @@ class ClaudeCodeTurn:
     def _on_line(self, data: bytes) -> None:
         if self._outbox.finished:
             return
+        line: Any = None
         try:
-            line = orjson.loads(data)
+            line = jsontext.parse(data)
             handler = self._lines.get(line["type"])
             if handler is not None:  # other types are progress and book-keeping of the CLI
                 handler(line)
         except (ValueError, TypeError, KeyError, AttributeError):
             self._outbox.warn_once("output_unreadable", "The agent wrote a line that is not of its protocol.")
+            self._on_unreadable(line)
+
+    def _on_unreadable(self, line: Any) -> None:
+        """A line that somebody waits for must be answered even where it is not understood: else the run would never end."""
+        if not isinstance(line, dict):
+            return
+        if line.get("type") == "control_request" and line.get("request_id"):
+            request_id = str(line["request_id"])
+            self._send(
+                f"refusal:{request_id}", wire.refusal(request_id, "This client does not understand the request.")
+            )
+        elif line.get("type") == "result":
+            failure = Failure(FailureCode.AGENT_ERROR, "The agent ended its turn in a way that is not understood.")
+            self._outbox.finish(RunStatus.FAILED, "error", failure)
 
     def _on_system(self, line: Mapping[str, Any]) -> None:
         match line.get("subtype"):

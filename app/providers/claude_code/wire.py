@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from app.domain import jsontext
 from app.providers.asking import NO_REPLY_MESSAGE, Reply, Request
 
 
@@ -49,4 +48,4 @@ def _answers(asked: Request, answers: Mapping[str, list[str]]) -> dict[str, str]
 
 
 def _line(**fields: Any) -> bytes:
-    return orjson.dumps(fields)
+    return jsontext.encode(fields)
