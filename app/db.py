@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -139,8 +139,9 @@ def check() -> None:
         ) from error
 
 
-def migrate(database: peewee.Database) -> list[str]:
-    """Apply the migrations of `sql/` that are not applied yet, in order; return their names. Safe to run in parallel."""
+def migrate(database: peewee.Database, only: Collection[str] | None = None) -> list[str]:
+    """Apply the migrations of `sql/` (or `only` these of them) that are not applied yet, in order; return their names. Safe to run
+    in parallel."""
     suffix = ".sqlite.sql" if is_sqlite(database) else ".postgres.sql"
     applied = []
     with _transaction_of(database):
@@ -150,13 +151,18 @@ def migrate(database: peewee.Database) -> list[str]:
         done = {row[0] for row in database.execute_sql("SELECT name FROM schema_migrations").fetchall()}
         for path in _migration_files(suffix):
             name = path.name.split(".")[0]
-            if name in done:
+            if name in done or (only is not None and name not in only):
                 continue
             for statement in statements_of(path.read_text(encoding="utf-8")):
                 database.execute_sql(statement)
             database.execute_sql(f"INSERT INTO schema_migrations (name) VALUES ('{name}')")  # noqa: S608 - a file name of ours
             applied.append(name)
     return applied
+
+
+def migration_names(*, sqlite: bool) -> list[str]:
+    """Return the names of all migrations that this version knows, in order."""
+    return [path.name.split(".")[0] for path in _migration_files(".sqlite.sql" if sqlite else ".postgres.sql")]
 
 
 def statements_of(script: str) -> list[str]:

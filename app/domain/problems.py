@@ -146,6 +146,10 @@ PROBLEMS: dict[str, Problem] = {
     "path_invalid": Problem(422, "The path cannot be used.", "Use a plain path below /workspace."),
     "not_a_file": Problem(422, "This is not a regular file.", "Choose a file."),
     "not_a_folder": Problem(422, "This is not a folder.", "Choose a folder."),
+    # --- backups, on the command line
+    "backup_unreadable": Problem(422, "The file is no whole backup.", "Take another backup's file."),
+    "backup_mismatch": Problem(422, "The backup does not fit this installation.", "Read what the message says."),
+    "installation_not_empty": Problem(409, "A backup is restored into an empty installation only.", "Choose another."),
     # --- the platform
     "database_unavailable": Problem(503, "The database does not answer.", "Try again; look at `make status`."),
     "redis_unavailable": Problem(503, "Redis does not answer.", "Try again; look at `make status`."),

@@ -214,6 +214,19 @@ def _conditional(query: Any, run_id: str) -> None:
         raise LeaseLost(f"run {run_id} is not this holder's to change, or not in a state that admits it")
 
 
+def forget_holders() -> int:
+    """Everything was restored elsewhere: nobody holds a run any more, and no agent is there. Return how many are open. Those that wait
+    for people wait on without an agent; the others are claimed, and begin another attempt."""
+    is_open = AgentRun.finished_at.is_null()
+    waiting = {
+        "let_go_at": fn.COALESCE(AgentRun.let_go_at, db.clock()),
+        "let_go_record": fn.COALESCE(AgentRun.let_go_record, 0),
+        "sandbox_stopped_at": fn.COALESCE(AgentRun.sandbox_stopped_at, db.clock()),
+    }
+    AgentRun.update(waiting).where(is_open, AgentRun.status == RunStatus.WAITING_HUMAN).execute()
+    return int(AgentRun.update(lease_owner=None, lease_until=None).where(is_open).execute())
+
+
 def failure_fields(failure: Failure | None) -> dict[str, Any]:
     """Return the columns that say why a run failed."""
     if failure is None:

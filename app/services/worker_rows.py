@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import peewee
+
 from app import db
 from app.domain.run_state import ACTIVE
 from app.domain.worker_state import TRANSITIONS, SyncStatus, WorkerStatus
@@ -280,6 +282,15 @@ def is_still_wished(worker: SessionWorker) -> bool:
     """False where the wish was granted meanwhile, or another took its place."""
     now = get(worker.session_id)
     return bool(now.wish == worker.wish and now.wish_at == worker.wish_at)
+
+
+def forget_sandboxes() -> None:
+    """Everything was restored elsewhere: no sandbox is there, and each session goes on from its newest snapshot."""
+    gone = {**dict.fromkeys(("receipt", "started_at", "stopped_at", "error")), "status": WorkerStatus.DELETED}
+    SessionWorker.update(gone).where(SessionWorker.status != WorkerStatus.CREATED).execute()
+    free = dict.fromkeys(("lease_owner", "lease_until", "wish", "wish_at", "wish_error", "last_sync_error"))
+    saved = peewee.Case(None, [(SessionWorker.snapshot_id.is_null(), str(SyncStatus.NEVER))], str(SyncStatus.SUCCEEDED))
+    SessionWorker.update({**free, "last_sync_status": saved}).execute()
 
 
 def clear_wish(worker: SessionWorker, error: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,27 +55,6 @@ def let_go(world: World, prompt: str = "/approve go on?") -> AgentRun:
     return run
 
 
-def dropped(world: World, prompt: str) -> AgentRun:
-    """A run whose worker died in the middle of it; its agent goes on."""
-    run = world.create(prompt, options=ALL)
-    claim = world.claim()
-    assert claim is not None
-    driver = world.driver(claim)
-    worker = threading.Thread(target=_in_its_own_connection, args=(driver.drive,))
-    worker.start()
-    eventually(lambda: "message.delta" in world.types(run.id))
-    driver._lease.lose()  # it touches nothing any more, as if it were dead
-    driver.wake()
-    worker.join()
-    world.expire_lease(run.id)
-    return world.run(run.id)
-
-
-def _in_its_own_connection(work: Callable[[], object]) -> None:
-    with db.connection():
-        work()
-
-
 # --- reconcile ---------------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +77,7 @@ def test_a_run_whose_lease_is_held_is_left_alone(world: World) -> None:
 
 @sqlite_only
 def test_the_executor_says_what_became_of_runs_that_nobody_holds(world: World) -> None:
-    working = dropped(world, "/slow 200 50")
+    working = world.drop("/slow 200 50")
     executor = world.container.sandboxes.connect(working.session_id)
     assert compared(world) == {working.id: ("done", "the agent is at work")}
     executor.fence(working.id, working.epoch)
@@ -236,7 +215,7 @@ def test_two_schedulers_stop_the_sandbox_of_a_waiting_run_once(world: World, twi
 
 
 def test_two_schedulers_ring_for_a_run_and_one_worker_drives_it(world: World, twice: Twice) -> None:
-    run = dropped(world, "/slow 60 50")
+    run = world.drop("/slow 60 50")
     assert min(twice.run("sweep_runs")) == 1
     assert min(twice.run("reconcile_runs")) == 1
     claims = [world.claim(), world.claim()]

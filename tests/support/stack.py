@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,11 +153,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def stack(env: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Start an installation with `env` on top of the defaults; end it, its sandboxes and its files afterwards."""
+def stack(env: Mapping[str, str] | None = None, prepare: Callable[[Stack], object] = lambda _: None) -> Iterator[Stack]:
+    """Start an installation with `env` on top of the defaults, `prepare` called before; end it, its sandboxes and its files afterwards."""
     var = Path(tempfile.mkdtemp(prefix="pdk-", dir="/tmp"))
     started = Stack(var, free_port(), dict(env or {}))
     try:
+        prepare(started)
         started.up()
         yield started
     finally:

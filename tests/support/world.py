@@ -58,6 +58,21 @@ class World:
         self.driver(claim).drive()
         return self.run(claim.run.id)
 
+    def drop(self, prompt: str) -> AgentRun:
+        """Drive a new run, with everything allowed, until text has come; then its worker dies, and its agent goes on."""
+        run = self.create(prompt, options={"approval": "all"})
+        claim = self.claim()
+        assert claim is not None
+        driver = self.driver(claim)
+        worker = threading.Thread(target=_with_own_connection, args=(driver.drive,))
+        worker.start()
+        eventually(lambda: "message.delta" in self.types(run.id))
+        driver._lease.lose()  # it touches nothing any more
+        driver.wake()
+        worker.join()
+        self.expire_lease(run.id)
+        return self.run(run.id)
+
     def expire_lease(self, run_id: str) -> None:
         """As if the lease's time had passed."""
         AgentRun.update(lease_until=db.now() - 1).where(AgentRun.id == run_id).execute()
@@ -97,6 +112,11 @@ class World:
 
     def wait_for(self, condition: Callable[[], Any], what: str = "") -> Any:
         return eventually(condition, 30)
+
+
+def _with_own_connection(work: Callable[[], object]) -> None:
+    with db.connection():
+        work()
 
 
 def yes(request: HumanLoopRequest) -> human_loop.Reply:
