@@ -5,6 +5,10 @@ The patches come before everything else: what was imported unpatched would block
 
 # ruff: noqa: E402, N999 - the order of the first lines is the point; gunicorn wants the name
 
+import gc
+
+gc.disable()  # until everything is loaded: what is loaded stays
+
 from gevent import monkey
 
 monkey.patch_all()
@@ -36,6 +40,12 @@ accesslog = None  # web.guard writes one JSON line per request
 errorlog = "-"
 loglevel = "warning"
 proc_name = "paddock-web"
+
+
+def when_ready(_server: Any) -> None:
+    """Collect from now on, but not what was loaded: workers that looked at it would copy its memory."""
+    gc.freeze()
+    gc.enable()
 
 
 def post_worker_init(worker: Any) -> None:

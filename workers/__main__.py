@@ -19,6 +19,8 @@ from app.services.run_worker import RunWorker
 from workers import actors
 
 HAND_BACK_SECONDS = 1.5
+QUIET_SECONDS = 2.0
+"""After the start, until the rest of Paddock has started too."""
 BELL_TIMEOUT_MS = 100
 """The longest sleep of an idle Dramatiq consumer: the start of a run at idle waits half of it on average."""
 
@@ -37,8 +39,8 @@ def main(kind: str) -> None:
         container.bell.ring_runs()
     consumer.start()
     logger.info("worker ready", queue=kind, threads=settings.worker_threads)
-    from app.adapters import httpx_executor  # noqa: F401 - slow to load: while nobody waits, and before the first run needs it
-
+    if kind == "runs" and not ending.wait(QUIET_SECONDS):
+        from app.adapters import httpx_executor  # noqa: F401 - slow to load: before the first run needs it, while nobody waits
     ending.wait()
     logger.info("worker stops")
     worker.stop(HAND_BACK_SECONDS)
