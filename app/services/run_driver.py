@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from app.config import Settings
+from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
 from app.domain.journal import Record, agent_id
 from app.domain.lease import Lease
@@ -35,7 +36,7 @@ from app.services import run_launch, runs
 from app.services.event_log import RunLog
 from app.services.inbox import Inbox, Item, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
-from app.services.run_attempt import Attempt, AttemptParts
+from app.services.run_attempt import Attempt, AttemptParts, now_draft
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
 from app.services.run_escalation import Escalation, send_signal
@@ -212,6 +213,9 @@ class RunDriver:
             failure = Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or "", retryable=error.retryable)
             self._ending.end_attempt(None, Outcome(RunStatus.FAILED, FailureCode.SETUP_FAILED, failure))
             return None
+        if ready.notice is not None:
+            data = {"code": "sandbox_recovered", "message": ready.notice}
+            self._log.append([now_draft(EventType.RUN_WARNING, data, self._run.attempt)])
         return ready.executor
 
     def _on_phase(self, phase: str) -> None:

@@ -25,12 +25,14 @@ Restored = Literal["fresh", "restored", "reused"]
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A sandbox that a run may use. `restored`: its files began empty or with the repository (`fresh`), came from (or were found
-    equal to) a snapshot (`restored`), or are those of a sandbox that was running all along (`reused`)."""
+    equal to) a snapshot (`restored`), or are those of a sandbox that was running all along (`reused`). `notice` is what people
+    should be told of how it got here: a sandbox that died, or whose files are gone."""
 
     executor: Executor
     worker: SessionWorker
     restored: Restored
     snapshot_id: str | None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class WorkerStart:
         self._parts, self._lease, self._order = parts, held.lease, order
         self._worker = held.worker
         self._name = held.worker.session_id
+        self._notice: str | None = None
 
     def run(self) -> Ready:
         """Bring the worker to running from wherever it is. What goes wrong leaves it in `error`, with what was saved before."""
@@ -81,14 +84,14 @@ class WorkerStart:
             before = worker_rows.mark_deleted(before)
         had_files = self._parts.sandboxes.exists(self._name)
         if before.status == WorkerStatus.STOPPED and not had_files:
-            before = vanished(before)
+            before = self._note_vanished(before)
         self._phase("starting")
         self._worker = worker_rows.begin_start(before)
         executor = self._launch()
         executor, restored = self._bring_files(executor, WorkerStatus(before.status), had_files=had_files)
         self._lease.require()
         self._worker = worker_rows.mark_running(self._worker)
-        return Ready(executor, self._worker, restored, self._worker.snapshot_id)
+        return Ready(executor, self._worker, restored, self._worker.snapshot_id, self._notice)
 
     def _launch(self) -> Executor:
         """Start a sandbox of the row's generation; whatever ran under this name before is ended first."""
@@ -142,7 +145,7 @@ class WorkerStart:
     def _salvage(self) -> Ready | None:
         """Save what a dead sandbox left on disk, with an executor alone, and go on with it; None where its files are gone."""
         if not self._parts.sandboxes.exists(self._name):
-            self._worker = vanished(self._worker)
+            self._worker = self._note_vanished(self._worker)
             return None
         self._phase("salvaging")
         reason = self._worker.error or f"the sandbox was found {self._worker.status} and without its executor"
@@ -154,7 +157,18 @@ class WorkerStart:
         self._lease.require()
         self._worker = worker_rows.mark_salvaged(self._worker, receipt_of(self._worker, saved))
         self._worker = worker_rows.mark_running(self._worker)
-        return Ready(executor, self._worker, "restored", saved.snapshot_id)
+        notice = f"The sandbox had died; what it left was saved as snapshot {saved.snapshot_id}, and work goes on from there."
+        return Ready(executor, self._worker, "restored", saved.snapshot_id, notice)
+
+    def _note_vanished(self, worker: SessionWorker) -> SessionWorker:
+        last = (
+            f"restored from its last snapshot, {worker.snapshot_id}"
+            if worker.snapshot_id
+            else "empty, nothing was saved"
+        )
+        unsaved = " What was written after it is lost." if worker_rows.may_hold_unsaved(worker) else ""
+        self._notice = f"The sandbox's files were gone. The workspace is {last}.{unsaved}"
+        return vanished(worker)
 
     def _phase(self, phase: str) -> None:
         self._order.on_phase(phase)

@@ -240,6 +240,22 @@ def test_the_next_message_remembers_also_after_the_sandbox_was_removed(world: Wo
 
 
 @sqlite_only
+def test_a_sandbox_whose_files_are_gone_is_told_and_restored(world: World) -> None:
+    first = world.create("/remember the number is 41\n/write keep.txt kept", options={"approval": "all"})
+    world.drive()
+    executor = world.container.sandboxes.connect(first.session_id)
+    assert executor is not None
+    snapshot = SessionWorker.get_by_id(first.session_id).snapshot_id
+    world.container.sandboxes.remove(first.session_id)  # as if somebody had deleted its folder
+    second = world.create("/recall\n/read keep.txt", first.session_id)
+    second = world.drive()
+    assert "the number is 41" in (second.message or "")
+    warnings = [event.data for event in world.events(second.id) if event.type == "run.warning"]
+    assert [warning["code"] for warning in warnings] == ["sandbox_recovered"]
+    assert snapshot in warnings[0]["message"]
+
+
+@sqlite_only
 def test_a_lost_conversation_is_told_and_not_hidden(world: World) -> None:
     first = world.create("/remember something")
     world.drive()
