@@ -258,7 +258,7 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
         "status": run.status,
         "attempt": run.attempt,
         "provider": run.provider,
-        "model": run.model,
+        "model": (run.launch or {}).get("model") or run.model,
         "prompt": run.prompt,
         "waiting_for": waiting_view(run),
         "stop_requested_at": when(run.stop_requested_at),
