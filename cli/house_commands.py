@@ -75,7 +75,7 @@ def down(
     if as_json:
         screen.show_json({"stopped": stopped, "sandboxesEnded": ended, "sandboxesLeft": left})
         return
-    lifecycle.say("stopped" if stopped else f"nothing was running. {running.where_else(house)}")
+    lifecycle.say("stopped" if stopped else f"nothing was running. {running.where_else(house)}".rstrip())
     if ended:
         lifecycle.say(f"ended {len(ended)} sandbox(es): {', '.join(ended)}")
     if left:
