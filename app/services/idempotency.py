@@ -115,9 +115,8 @@ def release(key: Key) -> None:
     IdempotencyKey.update(answer=None).where(
         _is(key), IdempotencyKey.status_code.is_null(), IdempotencyKey.resource_id.is_null(False)
     ).execute()
-    IdempotencyKey.delete().where(
-        _is(key), IdempotencyKey.status_code.is_null(), IdempotencyKey.resource_id.is_null()
-    ).execute()
+    row: Any = IdempotencyKey
+    row.delete().where(_is(key), row.status_code.is_null(), row.resource_id.is_null()).execute()
 
 
 def in_flight() -> InFlight:
