@@ -17,6 +17,9 @@ from executor.spawner import Spawner
 from executor.text_paths import to_text
 
 _PATCH_LIMIT = 4 * 1024 * 1024
+_NOTHING_FROM_ELSEWHERE = "GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none"
+"""For the one git that reads the workspace's own repository: content that is missing there is not asked of a remote, which could name
+a command to run."""
 
 
 class Baseline:
@@ -30,7 +33,7 @@ class Baseline:
     def take(self, commit: str) -> None:
         """Keep `commit` of the workspace's repository; raises GitFailed."""
         self._ensure()
-        upload = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
+        upload = f"{_NOTHING_FROM_ELSEWHERE} git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
         self._git(allowed=["file"]).run(
             "fetch", "--quiet", "--no-tags", "--depth=1", f"--upload-pack={upload}", self._workspace.path, commit
         )

@@ -428,13 +428,141 @@ def test_without_a_seed_everything_is_new(executor: HttpxExecutor) -> None:
     assert executor.diff()["files"] == [{"path": "a.txt", "status": "added", "additions": 1, "deletions": 0}]
 
 
-def test_hooks_of_a_seeded_repository_do_not_run(executor: HttpxExecutor, repository: Path) -> None:
-    for name in ("post-checkout", "post-commit", "reference-transaction"):
-        hook = repository / ".git/hooks" / name
-        hook.write_text("#!/bin/sh\ntouch hooked\n")
-        hook.chmod(0o755)
-    executor.seed(bundle=bundle(repository))
-    assert (
-        executor.execute("find . -name hooked; ls .git/hooks 2>/dev/null", cwd="/workspace", timeout_ms=10_000).stdout
-        == ""
+PLANTED = {
+    "hook": "",
+    "fsmonitor": "core.fsmonitor",
+    "external": "diff.external",
+    "driver": "diff.own.command",
+    "textconv": "diff.evil.textconv",
+    "clean": "filter.evil.clean",
+    "smudge": "filter.evil.smudge",
+    "remote": "remote.evil.uploadpack",
+}
+"""What a repository can have git run, by the name of its mark, with the setting that names the command."""
+HOOKS = ("post-checkout", "post-commit", "post-index-change", "reference-transaction", "pre-commit")
+
+
+class PlantedRepository:
+    """The repository of a seeded workspace, after an agent has put commands wherever git would run one. Each leaves its mark."""
+
+    def __init__(self, sandboxes: LocalSandboxes, repository: Path, hooks: str) -> None:
+        self.sandboxes, self.hooks = sandboxes, hooks
+        self.executor = sandboxes.start(spec())
+        self.head = self.executor.seed(bundle=bundle(repository))["head"]
+        self.places = [folder_of(sandboxes), folder_of(sandboxes, name="two")]
+        self._plant(folder_of(sandboxes))
+
+    def _plant(self, folder: Path) -> None:
+        (folder / ".git" / hooks_folder(self.hooks)).mkdir(parents=True, exist_ok=True)
+        for name in HOOKS:
+            hook = folder / ".git" / hooks_folder(self.hooks) / name
+            hook.write_text(f"#!/bin/sh\n{self._leave_mark('hook')}\n")
+            hook.chmod(0o755)
+        if self.hooks == "core.hooksPath":
+            git(folder, "config", "core.hooksPath", f".git/{hooks_folder(self.hooks)}")
+        (folder / ".gitattributes").write_text("*.txt filter=evil diff=evil\n*.own diff=own\n")
+        (folder / "a.txt").write_text("two\nthree\n")
+        (folder / "new.own").write_text("new\n")
+        git(folder, "config", "extensions.partialClone", "evil")
+        git(folder, "config", "core.repositoryFormatVersion", "1")
+        git(folder, "config", "remote.evil.url", ".")
+        git(folder, "config", "remote.evil.promisor", "true")
+        for mark, setting in PLANTED.items():
+            if setting:
+                goes_on = "exit 1;" if mark == "remote" else "cat; true"
+                git(folder, "config", setting, f"{self._leave_mark(mark)}; {goes_on}")
+
+    def _leave_mark(self, mark: str) -> str:
+        seen_from_inside = [Path("/workspace"), *self.places]
+        return f"touch {' '.join(str(place / f'ran-{mark}') for place in seen_from_inside)} 2>/dev/null </dev/null"
+
+    def marks(self) -> set[str]:
+        return {path.name.removeprefix("ran-") for place in self.places for path in place.glob("ran-*")}
+
+    def use_plain_git(self) -> None:
+        """Do with git what any person would do."""
+        missing = "1" * 40
+        for line in (
+            "git status",
+            "git -c user.name=a -c user.email=b commit --allow-empty -qm more",
+            "git diff",
+            "git add new.own; git diff --cached -- new.own",
+            "git -c diff.external= diff --cached -- new.own",
+            "git log -p --no-ext-diff --textconv",
+            "git add a.txt",
+            "rm a.txt; git checkout HEAD -- a.txt",
+            f"git cat-file -p {missing}",
+        ):
+            self.executor.execute(line, cwd="/workspace", timeout_ms=20_000)
+
+
+def hooks_folder(hooks: str) -> str:
+    return "hooks" if hooks == ".git/hooks" else "elsewhere"
+
+
+@pytest.fixture(params=[".git/hooks", "core.hooksPath"])
+def planted(request: pytest.FixtureRequest, sandboxes: LocalSandboxes, repository: Path) -> PlantedRepository:
+    return PlantedRepository(sandboxes, repository, request.param)
+
+
+def test_nothing_planted_in_the_workspace_s_repository_is_run(planted: PlantedRepository, repository: Path) -> None:
+    sandboxes, executor = planted.sandboxes, planted.executor
+    changed = executor.diff()
+    assert [file["path"] for file in changed["files"]] == [".gitattributes", "a.txt", "new.own"]
+    assert executor.seed(bundle=bundle(repository))["head"] == planted.head
+    manifest = executor.scan(ROOTS, reason="test")
+    sandboxes.stop("ses_1")
+    assert sandboxes.start(spec()).diff() == changed
+
+    two = sandboxes.start(spec("two"))
+    carry(sandboxes.start(spec()), two, manifest)
+    assert two.diff(baseline=planted.head) == changed
+    with pytest.raises(ExecutorError):
+        two.seed(bundle=bundle(repository))
+    assert planted.marks() == set()
+
+    planted.executor = sandboxes.start(spec())
+    planted.use_plain_git()
+    assert planted.marks() == set(PLANTED)
+
+
+def test_a_diff_asks_no_remote_of_the_workspace_for_what_is_missing(planted: PlantedRepository) -> None:
+    two = planted.sandboxes.start(spec("two"))
+    carry(planted.executor, two, planted.executor.scan(ROOTS, reason="test"))
+    copy = planted.places[1]
+    tree = git(copy, "rev-parse", f"{planted.head}^{{tree}}")
+    for pack in (copy / ".git/objects/pack").iterdir():
+        if pack.suffix == ".pack":
+            content = pack.read_bytes()
+            pack.unlink()
+            subprocess.run(["git", "unpack-objects", "-q"], cwd=copy, input=content, check=True)
+        else:
+            pack.unlink()
+    (copy / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    for mark in copy.glob("ran-*"):
+        mark.unlink()
+    with pytest.raises(Invalid):
+        two.diff(baseline=planted.head)
+    assert planted.marks() == set()
+    two.execute(f"git cat-file -p {tree}", cwd="/workspace", timeout_ms=20_000)
+    assert planted.marks() == {"remote"}
+
+
+def test_what_the_agent_set_up_for_itself_is_not_used_to_seed(
+    sandboxes: LocalSandboxes, executor: HttpxExecutor, repository: Path
+) -> None:
+    home, workspace = folder_of(sandboxes, "agent"), folder_of(sandboxes)
+    set_up = f"touch /workspace/ran-hook; touch {workspace}/ran-hook"
+    executor.execute(
+        "mkdir -p ~/hooks && git config --global core.hooksPath ~/hooks"
+        f" && printf '#!/bin/sh\n{set_up}\n' | tee ~/hooks/post-checkout > ~/hooks/post-commit && chmod 755 ~/hooks/*",
+        cwd="/workspace",
+        timeout_ms=10_000,
     )
+    assert list(home.rglob("post-checkout"))
+    executor.seed(bundle=bundle(repository))
+    assert not (workspace / "ran-hook").exists()
+    executor.execute(
+        "git -c user.name=a -c user.email=b commit --allow-empty -qm more", cwd="/workspace", timeout_ms=10_000
+    )
+    assert (workspace / "ran-hook").exists()
