@@ -49,6 +49,14 @@ def approval(of: AgentRun, request_id: str = "hlr_test") -> HumanLoopRequest:
     return HumanLoopRequest.get_by_id(request_id)
 
 
+def questions(of: AgentRun) -> HumanLoopRequest:
+    """An open request of a run with two questions, the second of which takes several answers."""
+    asked = [{"id": "q1", "question": "Color?"}, {"id": "q2", "question": "Sizes?", "multiple": True}]
+    data = {"requestId": "hlr_questions", "kind": "question", "title": "Two things", "questions": asked}
+    human_loop.opened(of, 1, data, of.created_at)
+    return HumanLoopRequest.get_by_id("hlr_questions")
+
+
 def blob(of: AgentRun, store: ObjectStore, output: str = "x" * (LONGEST_OUTPUT + 1)) -> str:
     """A long output of a run, in the store and in its log; return its blob's id."""
     data = dict(RunBlobs(store, of).shorten({"toolCallId": "t1", "status": "ok", "output": output}))

@@ -73,16 +73,33 @@ def _check(request: HumanLoopRequest, given: Reply) -> None:
         return
     if given.decision == "deny" and given.answers is None:
         return  # a question may be declined
-    known = {question["id"] for question in request.questions or []}
-    if not given.answers or given.decision is not None or set(given.answers) - known:
+    questions = {question["id"]: question for question in request.questions or []}
+    if not given.answers or given.decision is not None or set(given.answers) - set(questions):
         raise Invalid(
             "reply_invalid",
             "A question is answered with `answers`: {questionId: [text, …]}.",
-            remedy=f"The question ids are: {', '.join(sorted(known))}.",
+            remedy=f"The question ids are: {', '.join(sorted(questions))}.",
         )
-    if known - set(given.answers):
+    _check_answers(questions, given.answers)
+
+
+def _check_answers(questions: Mapping[str, Mapping[str, Any]], answers: Mapping[str, list[str]]) -> None:
+    """Each question has its answer, and one only where it does not say `multiple`."""
+    open_still = sorted(name for name in questions if not any(text.strip() for text in answers.get(name, ())))
+    if open_still:
+        names = ", ".join(open_still)
         raise Invalid(
-            "reply_invalid", f"These questions have no answer yet: {', '.join(sorted(known - set(given.answers)))}."
+            "reply_invalid",
+            f"These questions have no answer yet: {names}.",
+            remedy=f"Answer all questions in one reply; give a text that is not blank for: {names}.",
+        )
+    too_many = sorted(name for name, texts in answers.items() if len(texts) > 1 and not questions[name].get("multiple"))
+    if too_many:
+        names = ", ".join(too_many)
+        raise Invalid(
+            "reply_invalid",
+            f"These questions take one answer, not several: {names}.",
+            remedy=f"Give one text in the list for: {names}.",
         )
 
 

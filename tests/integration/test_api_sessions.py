@@ -248,6 +248,32 @@ def test_a_reply_that_does_not_fit_is_refused(web: Web, people: Cast) -> None:
     assert HumanLoopRequest.get_by_id(request.id).status == "open"
 
 
+@pytest.mark.parametrize(
+    ("answers", "named"),
+    [
+        ({"q1": ["red"]}, "q2"),
+        ({"q1": ["red"], "q2": []}, "q2"),
+        ({"q1": [" "], "q2": ["S", "M"]}, "q1"),
+        ({"q1": ["red", "blue"], "q2": ["S"]}, "q1"),
+        ({"q1": ["red"], "q2": ["S"], "q3": ["x"]}, "q1, q2"),
+        ({}, "q1, q2"),
+    ],
+)
+def test_answers_that_do_not_fit_the_questions_are_refused_and_the_questions_named(
+    web: Web, people: Cast, answers: dict[str, list[str]], named: str
+) -> None:
+    request = factories.questions(factories.run(people.bob))
+    body = {"requestId": request.id, "answers": answers}
+
+    refused = web.post("/api/human-loop/reply", people.bob.headers, json=body)
+
+    assert (refused.status_code, refused.json["code"]) == (422, "reply_invalid")
+    assert refused.json["remedy"].endswith(f": {named}.")
+    assert HumanLoopRequest.get_by_id(request.id).status == "open"
+    body["answers"] = {"q1": ["red"], "q2": ["S", "M"]}
+    assert web.post("/api/human-loop/reply", people.bob.headers, json=body).status_code == 200
+
+
 # --- bundles, providers, tokens, pages -----------------------------------------------------------------------------------------------
 
 
