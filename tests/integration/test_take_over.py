@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
-from app.domain.journal import Record
+from app.domain.journal import Record, agent_id
 from app.domain.run_state import TERMINAL
+from app.domain.turn import Intent
 from app.models import AgentRun
 from app.services.log_check import check
 from app.services.run_attempt import Attempt
@@ -113,7 +115,6 @@ def test_the_log_is_the_same_whichever_record_the_driver_is_dropped_at(
     assert_log_is_right(world, run)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_log_is_the_same_wherever_redis_loses_its_tail(
     world: World, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,3 +128,59 @@ def test_the_log_is_the_same_wherever_redis_loses_its_tail(
     with world.answering():
         drive_to_the_end(world, run, interrupt)
     assert_log_is_right(world, run)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("stage", ["commanded", "told to the adapter", "stepped", "delivered"])
+def test_an_answer_is_delivered_once_wherever_its_driver_is_dropped(
+    world: World, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.create("/write a.txt x")
+    dropped: list[str] = []
+
+    def interrupt(holder: int) -> None:
+        monkeypatch.undo()
+        if holder == 0:
+            drop_answer(stage, monkeypatch, dropped)
+
+    with world.answering():
+        assert drive_to_the_end(world, run, interrupt) == 2
+    assert dropped == [stage]
+    assert world.run(run.id).status == "succeeded"
+    replies = [record for record in journal_of(world, run) if record.kind == "in" and "reply:" in (record.key or "")]
+    assert len(replies) == 1
+    assert world.types(run.id).count("human_loop.resolved") == 1
+    assert [event.data["status"] for event in world.events(run.id) if event.type == "tool.result"] == ["ok"]
+
+
+def drop_answer(stage: str, monkeypatch: pytest.MonkeyPatch, dropped: list[str]) -> None:
+    """Drop the driver at an answer: its command read, in the journal, its delivery intended, or delivered; each but not noted."""
+    control, act = Attempt.control, Attempt._act
+
+    def drop(here: str) -> None:
+        if here == stage:
+            dropped.append(stage)
+            raise Dropped
+
+    def dropping_control(self: Attempt, key: str, payload: Mapping[str, Any]) -> None:
+        if key.startswith("answer:"):
+            drop("commanded")
+        control(self, key, payload)
+        if key.startswith("answer:"):
+            drop("told to the adapter")
+
+    def dropping_act(self: Attempt, intent: Intent) -> None:
+        if intent.key.startswith("reply:"):
+            drop("stepped")
+        act(self, intent)
+        if intent.key.startswith("reply:"):
+            drop("delivered")
+
+    monkeypatch.setattr(Attempt, "control", dropping_control)
+    monkeypatch.setattr(Attempt, "_act", dropping_act)
+
+
+def journal_of(world: World, run: AgentRun) -> list[Record]:
+    executor = world.container.sandboxes.connect(run.session_id)
+    assert executor is not None
+    return list(executor.follow(agent_id(run.id, world.run(run.id).attempt), 0))
