@@ -41,6 +41,13 @@ class Asking:
         if len(self._open) == 1:
             self._show()
 
+    def leave_open(self) -> list[Json]:
+        """Ask no more: return the requests that were open here, which stay open on the server."""
+        left = list(self._open)
+        self._open.clear()
+        self._answers.clear()
+        return left
+
     def close(self, request_id: str) -> None:
         """A request was resolved, here or elsewhere."""
         was_first = bool(self._open) and self._open[0]["requestId"] == request_id
@@ -148,20 +155,32 @@ class Terminal:
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
         self._rest = b""
-        self._ended = False
+        self._ended = self._gone = False
 
     @property
     def is_there(self) -> bool:
-        return not self._ended and os.isatty(self._descriptor)
+        return not self._gone and os.isatty(self._descriptor)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once Ctrl-D was pressed: lines typed after it are no answers."""
+        return self._ended
 
     def read_line(self, seconds: float) -> str | None:
         """Return a whole line if one comes within `seconds`, else None."""
-        if not select.select([self._descriptor], [], [], seconds)[0]:
-            return None
-        data = os.read(self._descriptor, 4096)
+        line = self._take_line()  # several may have come at once
+        if line is not None or not select.select([self._descriptor], [], [], seconds)[0]:
+            return line
+        try:
+            data = os.read(self._descriptor, 4096)
+        except OSError:  # EIO: the terminal was closed
+            self._gone, data = True, b""
         if not data:
-            self._ended = True
+            self._ended, self._rest = True, b""
         self._rest += data
+        return self._take_line()
+
+    def _take_line(self) -> str | None:
         line, found, rest = self._rest.partition(b"\n")
         if not found:
             return None

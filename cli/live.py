@@ -80,14 +80,13 @@ class Following:
 
     def _next(self) -> Any:
         """Return the next thing that happened, None when nothing did for a moment."""
-        if not (self._asking.is_open and self._terminal.is_there):
+        if not self._terminal.is_there or not (self._asking.is_open or self._terminal.has_ended):
             return self._queue.get()
         try:
             return self._queue.get_nowait()
         except Empty:
             line = self._terminal.read_line(0.1)
-        if line is not None:
-            self._reply(line)
+        self._take_typed(line)
         return None
 
     def _take(self, envelope: Json) -> None:
@@ -108,7 +107,7 @@ class Following:
         pending = self.client.pages("/api/human-loop/pending", 500, runId=self.run_id)
         if not any(item["requestId"] == request["requestId"] for item in pending):
             return
-        if self.asks and self._terminal.is_there:
+        if self.asks and self._terminal.is_there and not self._terminal.has_ended:
             self._asking.ask(request)
         else:
             show_how_to_reply(self._screen, request)
@@ -126,6 +125,19 @@ class Following:
                 who = escape(screen.clean(answer.get("byName") or "somebody"))
                 self._screen.line(f"[yellow]{who} had answered before; that answer holds[/]")
         self._asking.close(str(body["requestId"]))
+
+    def _take_typed(self, line: str | None) -> None:
+        """Take a line as an answer; after Ctrl-D it is none, and the person must hear so and learn how to answer."""
+        if self._terminal.has_ended and self._asking.is_open:
+            self._screen.line("\n[yellow]no more answers from here[/]: the request stays open, the run is followed on")
+            for request in self._asking.leave_open():
+                show_how_to_reply(self._screen, request)
+        elif self._terminal.has_ended and line is not None:
+            self._screen.line(
+                "[yellow]not taken as an answer[/] after Ctrl-D: paddock reply (paddock pending lists what waits)"
+            )
+        elif line is not None:
+            self._reply(line)
 
     def _interrupted(self) -> bool:
         """Take a Ctrl-C; True when it is time to let go of the run."""

@@ -89,6 +89,37 @@ def test_a_denial_reaches_the_agent_with_its_reason(running: Stack) -> None:
         session.wait()
 
 
+@pytest.mark.parametrize(
+    ("prompt", "asked", "answer"),
+    [("/write a.txt x", "Allow?", "allow"), ("/ask Which? | red | blue", "Number", "red")],
+)
+def test_after_ctrl_d_the_request_stays_open_and_is_answered_from_elsewhere(
+    running: Stack, prompt: str, asked: str, answer: str
+) -> None:
+    with terminal(running, *scripted(prompt)) as session:
+        session.expect(asked)
+        session.end_input()
+        session.expect("the request stays open")
+        session.expect("paddock reply hlr_")
+        request_id = next(word for word in session.text.split() if word.startswith("hlr_"))
+        session.type("y")
+        session.expect("not taken as an answer")
+        assert status_of(running, run_id_shown(session)) == "waiting_human"
+        assert running.paddock("reply", request_id, answer).returncode == 0
+        session.expect("succeeded")
+        assert session.wait() == 0
+
+
+def test_ctrl_c_still_stops_the_run_after_ctrl_d(running: Stack) -> None:
+    with terminal(running, *scripted("/write a.txt x")) as session:
+        session.expect("Allow?")
+        session.end_input()
+        session.expect("the request stays open")
+        session.interrupt()
+        session.expect("canceled")
+        assert session.wait() != 0
+
+
 def test_a_question_is_answered_by_a_number(running: Stack) -> None:
     with terminal(running, *scripted("/ask Which color? | red | blue")) as session:
         session.expect("2. blue")

@@ -50,6 +50,10 @@ class TerminalSession:
         """Press Ctrl-C."""
         os.write(self._descriptor, b"\x03")
 
+    def end_input(self) -> None:
+        """Press Ctrl-D."""
+        os.write(self._descriptor, b"\x04")
+
     def wait(self, deadline: float = 60) -> int:
         """Wait for the command's end and return its exit code."""
 
