@@ -110,7 +110,7 @@ PROBLEMS: dict[str, Problem] = {
     "session_busy": Problem(
         409, "The session is at work on another message.", "Wait, stop it, or send with onBusy: enqueue or interrupt."
     ),
-    "run_exists": Problem(409, "There is a run of this id already.", "Leave `runId` out or choose another."),
+    "run_exists": Problem(409, "This `runId` cannot be used: it is taken.", "Leave `runId` out or choose another."),
     "not_queued": Problem(409, "Only runs that still wait can change places.", "Look at the runs' status."),
     "request_closed": Problem(
         409, "The request was closed without an answer.", "Look at the run: it went on without it."

@@ -132,7 +132,7 @@ def _open_runs(session_id: str) -> list[str]:
 def _insert(new: NewRun, session_id: str, session_seq: int, now: float) -> AgentRun:
     run_id = new.run_id or ids.new_id("run")
     if new.run_id and AgentRun.get_or_none(AgentRun.id == run_id) is not None:
-        raise Conflict("run_exists", "There is a run of this id already.", remedy="Leave runId out or choose another.")
+        raise Conflict("run_exists", "This runId cannot be used.", remedy="Leave runId out or choose another.")
     run = AgentRun.create(
         id=run_id,
         tenant_id=new.tenant_id,

@@ -216,7 +216,22 @@ def test_a_known_run_id_is_enqueued_once(web: Web, people: Cast) -> None:
 
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json["runId"] == again.json["runId"] == "run_mine"
-    assert web.post("/api/runs/queue/enqueue", people.charlie.headers, json=body).status_code == 404
+
+
+def test_a_run_id_of_others_is_only_a_name_that_is_taken(web: Web, people: Cast) -> None:
+    body = {"runId": "run_mine", "prompt": "x"}
+    assert web.post("/api/runs/queue/enqueue", people.bob.headers, json=body).status_code == 202
+    strangers = (people.charlie, people.mallory)  # of another tenant, and of the same one
+
+    answers = [web.post("/api/runs/queue/enqueue", person.headers, json=body) for person in strangers]
+    body["budget"] = {"maxTokens": 1}
+    wrong = [web.post("/api/runs/queue/enqueue", person.headers, json=body) for person in strangers]
+
+    assert {(answer.status_code, answer.json["code"], answer.json["detail"]) for answer in answers} == {
+        (409, "run_exists", "This runId cannot be used.")
+    }
+    assert {answer.json["code"] for answer in wrong} == {"budget_not_supported"}  # as with an id that is free
+    assert AgentRun.select().count() == 1
 
 
 def test_events_are_read_in_pages(web: Web, people: Cast) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from app.domain.permissions import Permission, Principal
+from app.errors import NotFound
 from app.models import AgentRun
 from app.services import run_creation
 from app.services.idempotency import Found
@@ -60,11 +61,19 @@ def _enqueued_again(found: Found, **_: Any) -> Any:
 @routes.post("/api/runs/queue/enqueue", Permission.RUN_CREATE, replay=_enqueued_again, answers=QueueItem, status=202)
 def enqueue(principal: Principal, parts: Parts, body: Enqueue, key: Held) -> Reply:
     """Queue a run and answer at once. A `runId` that is known already returns that run and makes nothing."""
-    if body.run_id is not None:
-        known = AgentRun.get_or_none(AgentRun.id == body.run_id)
-        if known is not None:
-            return _accepted(access.get_run(principal, body.run_id, Permission.RUN_CREATE))
+    known = _known(principal, body.run_id) if body.run_id is not None else None
+    if known is not None:
+        return _accepted(known)
     return _accepted(run_creation.create(creation.new_run(parts, principal, body, key.record), parts.container.bell))
+
+
+def _known(principal: Principal, run_id: str) -> AgentRun | None:
+    """Return the caller's own run of this id. One that is out of his reach is only a name that is taken: it is refused where the run
+    would be made (409 `run_exists`), with the same answer whoever has it, and after all else in the body was found right."""
+    try:
+        return access.get_run(principal, run_id, Permission.RUN_CREATE)
+    except NotFound:
+        return None
 
 
 def _wants_stream() -> bool:
