@@ -7,6 +7,7 @@ in `run_sync`.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -59,6 +60,10 @@ class HandBack(Exception):
     """The process is told to stop: give the lease back at once."""
 
 
+class _Canceled(Exception):
+    """The run was stopped while its sandbox was being made ready, and has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class DriverParts:
     """What every driver of a process shares. `stopping` is set when the process is to hand back its leases."""
@@ -81,6 +86,7 @@ class RunDriver:
         self._run: AgentRun = claim.run
         self._inbox = Inbox()
         self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
+        self._looked_at = 0.0  # for a stop, while the sandbox is made ready
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -209,6 +215,8 @@ class RunDriver:
         session = ChatSession.get_by_id(self._run.session_id)
         try:
             ready = self._parts.session_workers.ensure_running(session, labels=self._labels(), on_phase=self._on_phase)
+        except _Canceled:
+            return None
         except AppError as error:
             failure = Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or "", retryable=error.retryable)
             self._ending.end_attempt(None, Outcome(RunStatus.FAILED, FailureCode.SETUP_FAILED, failure))
@@ -219,9 +227,15 @@ class RunDriver:
         return ready.executor
 
     def _on_phase(self, phase: str) -> None:
+        """Heard again and again while a sandbox is awaited or filled, which may take long: a stop must not wait for its end."""
         self._check_stopping()
         self._lease.require()
+        if time.monotonic() - self._looked_at < TICK_SECONDS:
+            return
+        self._looked_at = time.monotonic()
         logger.debug("sandbox phase", phase=phase)
+        if self._cancel_before_start():
+            raise _Canceled
 
     def _labels(self) -> dict[str, str]:
         return {"x-trace-id": self._run.trace_id, "x-session-id": self._run.session_id, "x-run-id": self._run.id}

@@ -77,7 +77,8 @@ class Snapshots:
     # --- restoring -------------------------------------------------------------------------------------------------------
 
     def restore(self, host: WorkspaceHost, row: Snapshot, guard: Callable[[], None] = lambda: None) -> Manifest:
-        """Make the sandbox's trees equal to the snapshot. Conflict `snapshot_damaged` where the store's bytes are not those saved."""
+        """Make the sandbox's trees equal to the snapshot. Conflict `snapshot_damaged` where the store's bytes are not those saved.
+        `guard` is asked before each file's content, and may raise to give the restore up."""
         manifest = self.manifest(row)
         sizes = manifest.sizes()
         for _ in range(ROUNDS_OF_A_RESTORE):
@@ -86,7 +87,7 @@ class Snapshots:
             if not missing:
                 return manifest
             wanted = [sha256 for sha256 in dict.fromkeys(missing) if sha256 in sizes]
-            host.stage(self._blobs(row, wanted, sizes))
+            host.stage(self._blobs(row, wanted, sizes, guard))
         raise Unavailable(
             "restore_incomplete",
             "The sandbox did not take all of the snapshot's content.",
@@ -94,9 +95,10 @@ class Snapshots:
         )
 
     def _blobs(
-        self, row: Snapshot, wanted: Iterable[str], sizes: dict[str, int]
+        self, row: Snapshot, wanted: Iterable[str], sizes: dict[str, int], guard: Callable[[], None]
     ) -> Iterator[tuple[str, BinaryIO, int]]:
         for sha256 in wanted:
+            guard()
             with closing(self._open_blob(row, sha256, sizes[sha256])) as stream:
                 yield sha256, stream, sizes[sha256]
 

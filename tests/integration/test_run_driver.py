@@ -17,7 +17,7 @@ from app.domain.journal import agent_id
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
 from app.ports import ExecutorError
-from app.services import human_loop, runs
+from app.services import human_loop, runs, worker_rows
 from app.services.run_creation import add_command
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
@@ -139,6 +139,20 @@ def test_a_stop_ends_a_run_whatever_it_is_doing(world: World, prompt: str) -> No
     assert HumanLoopRequest.select().where(HumanLoopRequest.closed_at.is_null()).count() == 0
     assert RunCommand.select().where(RunCommand.applied_seq.is_null()).count() == 0
     assert processes_of(world, run) == []
+
+
+@sqlite_only
+def test_a_stop_does_not_wait_for_a_sandbox_that_another_operation_holds(world: World) -> None:
+    run = world.create("/say never")
+    worker_rows.ensure(ChatSession.get_by_id(run.session_id))
+    held = worker_rows.take_lease(run.session_id, "another", 600)
+    assert held is not None
+    with driven(world):
+        eventually(lambda: world.run(run.id).status == RunStatus.CLAIMED)
+        stop(world, run)
+        assert finished(world, run).status == "canceled"
+    assert worker_rows.get(run.session_id).lease_owner == "another"
+    assert "run.started" not in world.types(run.id)
 
 
 @sqlite_only

@@ -261,6 +261,25 @@ def overwrite(case: Case, key: str, data: bytes) -> None:
     case.house.store.put(key, io.BytesIO(data), len(data))
 
 
+def test_a_restore_can_be_given_up_between_any_two_files(case: Case) -> None:
+    write(case.files, {f"{number}.txt": f"text {number}" for number in range(5)})
+    row = case.row(case.save().snapshot_id)
+    other = case.another_host()
+    asked: list[int] = []
+
+    def guard() -> None:
+        asked.append(1)
+        if len(asked) == 4:
+            raise LeaseLost("given up")
+
+    with pytest.raises(LeaseLost):
+        case.house.snapshots.restore(other, row, guard)
+    assert len(asked) == 4
+    assert tree_of(other.root("workspace")) == {}
+    case.house.snapshots.restore(other, row)
+    assert tree_of(other.root("workspace")) == tree_of(case.files)
+
+
 @pytest.mark.parametrize("damage", [b"Xecret", b"short", b"longer than before", None])
 def test_a_corrupted_blob_is_found_out(case: Case, damage: bytes | None) -> None:
     write(case.files, {"a.txt": b"secret"})
