@@ -115,7 +115,7 @@ class WorkerStart:
             return executor, self._begin_fresh(executor)
         if not had_files:
             self._phase("restoring")
-            self._parts.snapshots.restore(executor, newest, self._lease.require)
+            self._parts.snapshots.restore(executor, newest, lambda: self._phase("restoring"))
         return executor, "restored"
 
     def _begin_fresh(self, executor: Executor) -> Restored:
