@@ -20,6 +20,7 @@ from web.parts import Parts
 from web.schemas.runs import Enqueue, Repo, RunCreation
 
 _TRACE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?\Z")
 
 
 def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transaction: Callable[[str], None]) -> NewRun:
@@ -123,5 +124,9 @@ def addresses_of(host: str) -> list[str]:
 
 
 def _trace_id() -> str:
+    """The caller's trace goes on where it names one: W3C Trace Context (`traceparent`), or `X-Trace-Id`."""
+    parent = _TRACEPARENT.match(request.headers.get("traceparent", ""))
+    if parent and not parent.string.startswith("ff"):
+        return parent[1]
     given = request.headers.get("X-Trace-Id", "")
     return given if _TRACE_ID.match(given) else ids.new_id("trc")

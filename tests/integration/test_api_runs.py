@@ -43,6 +43,24 @@ def test_a_run_is_created_and_answered_with_its_place(web: Web, people: Cast) ->
     assert web.bell.rung == ["runs"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "trace_id"),
+    [
+        ({"traceparent": f"00-{'4b' * 16}-{'a1' * 8}-01"}, "4b" * 16),
+        ({"traceparent": f"00-{'4b' * 16}-{'a1' * 8}-01", "X-Trace-Id": "mine-12345"}, "4b" * 16),
+        ({"X-Trace-Id": "mine-12345"}, "mine-12345"),
+        ({"traceparent": f"00-{'0' * 32}-{'a1' * 8}-01"}, None),
+        ({"traceparent": f"ff-{'4b' * 16}-{'a1' * 8}-01"}, None),
+        ({"traceparent": "rubbish"}, None),
+    ],
+)
+def test_the_callers_trace_goes_on(web: Web, people: Cast, headers: dict[str, str], trace_id: str | None) -> None:
+    answer = start(web, people.bob, {"provider": "scripted", "prompt": "hello"}, **headers)
+    assert answer.json is not None
+    found = AgentRun.get_by_id(answer.json["runId"]).trace_id
+    assert found == trace_id or (trace_id is None and found.startswith("trc_"))
+
+
 def test_the_same_key_gives_the_same_answer_and_one_run(web: Web, people: Cast) -> None:
     first = start(web, people.bob, {"prompt": "hello"}, **{"Idempotency-Key": "k"})
     again = start(web, people.bob, {"prompt": "hello"}, **{"Idempotency-Key": "k"})
