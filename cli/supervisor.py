@@ -95,6 +95,7 @@ class Record:
         processes.stop(list(others.values()), GRACE_SECONDS)
         if REDIS in left:
             processes.stop([left[REDIS]], GRACE_SECONDS)
+        self.path.unlink(missing_ok=True)  # how often its children were restarted says nothing of the next ones
         return sorted(left)
 
 

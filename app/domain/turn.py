@@ -64,7 +64,8 @@ def _told(answer: Answered) -> str:
 class Launch:
     """All an adapter may know when an attempt starts; the same for every holder of that attempt.
 
-    `settings` are the provider's settings of the platform (model address, keys); `options` what the caller asked for.
+    `settings` are the provider's settings of the platform (model address, keys); `options` what the caller asked for;
+    `allowed_tools` those that a person allowed for the rest of the run in an earlier attempt.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Launch:
     resume: ResumePoint | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    allowed_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Reply:
 class Asking:
     """The open requests of a turn.
 
-    `allow_always` is remembered for the tool and this attempt: where the policy says `ask` again, the answer is allow.
+    `allow_always` is remembered for the tool and the rest of the run: where the policy says `ask` again, the answer is allow.
     A `deny` of the policy still holds, because the policy is asked first each time.
     """
 
@@ -51,7 +51,7 @@ class Asking:
         self._launch, self._outbox, self._encode = launch, outbox, encode
         self._judged: dict[str, Request] = {}  # at the policy, by the agent's id
         self._open: dict[str, Request] = {}  # at a person, by ours
-        self._allowed_tools: set[str] = set()
+        self._allowed_tools = set(launch.allowed_tools)
 
     def ask(self, request: Request) -> None:
         """Take a new request of the agent."""

@@ -85,7 +85,7 @@ def _check(request: HumanLoopRequest, given: Reply) -> None:
 
 def _check_answers(questions: Mapping[str, Mapping[str, Any]], answers: Mapping[str, list[str]]) -> None:
     """Each question has its answer, and one only where it does not say `multiple`."""
-    open_still = sorted(name for name in questions if not any(text.strip() for text in answers.get(name, ())))
+    open_still = sorted(name for name in questions if not any(map(_is_said, answers.get(name, ()))))
     if open_still:
         names = ", ".join(open_still)
         raise Invalid(
@@ -101,6 +101,11 @@ def _check_answers(questions: Mapping[str, Mapping[str, Any]], answers: Mapping[
             f"These questions take one answer, not several: {names}.",
             remedy=f"Give one text in the list for: {names}.",
         )
+
+
+def _is_said(text: str) -> bool:
+    """True where a reader sees something: neither blanks alone nor characters without a face."""
+    return any(letter.isprintable() and not letter.isspace() for letter in text)
 
 
 def _why_closed(row: HumanLoopRequest) -> str:

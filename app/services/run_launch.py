@@ -44,9 +44,22 @@ def plan(
         if resume is None
         else {"conversationId": resume.conversation_id, "hasPrompt": resume.has_prompt},
         "usageBefore": usage_so_far(run.id),
+        "allowedTools": _always_allowed(run.id),
     }
     mode: ContextMode = "native_resume" if resume else "fresh"
     return LaunchPlan(launch, mode, wanted is not None and resume is None, row)
+
+
+def _always_allowed(run_id: str) -> list[str]:
+    """Return the tools that a person allowed for the rest of the run."""
+    query = HumanLoopRequest.select().where(HumanLoopRequest.run_id == run_id, HumanLoopRequest.status == "answered")
+    return sorted(
+        {
+            request.tool_call["name"]
+            for request in list(query)
+            if request.tool_call and (request.reply or {}).get("decision") == "allow_always"
+        }
+    )
 
 
 def usage_so_far(run_id: str) -> dict[str, Any]:
@@ -95,7 +108,10 @@ def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:
             for answer in resume.get("answers") or []
         )
         point = ResumePoint(resume["conversationId"], resume["hasPrompt"], answers)
-    return Launch(run.id, run.session_id, run.attempt, run.prompt, row.get("model"), point, run.options, settings)
+    allowed = tuple(row.get("allowedTools") or ())
+    return Launch(
+        run.id, run.session_id, run.attempt, run.prompt, row.get("model"), point, run.options, settings, allowed
+    )
 
 
 def _earlier_conversation(run: AgentRun, provider: Provider) -> str | None:

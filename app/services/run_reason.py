@@ -109,7 +109,7 @@ def _waiting(situation: Situation) -> Reason:
     first = open_[0]
     meanwhile = ""
     if run.sandbox_stopped_at is not None:
-        meanwhile = " Its sandbox was saved and stopped meanwhile; the answer starts it again."
+        meanwhile = " Its agent is gone meanwhile, with its sandbox stopped or lost; the answer starts both again."
     elif run.let_go_at is not None:
         meanwhile = " No worker is held meanwhile; the answer wakes one."
     answer = "allow" if first.kind == "approval" else '"your answer"'

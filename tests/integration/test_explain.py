@@ -77,7 +77,7 @@ def test_a_run_that_waits_for_a_person_says_whom_to_answer_how_and_what_became_o
 
     world.container.waiting.stop_long(db.now() + 10)
     found = explained(world, run)
-    assert "sandbox was saved and stopped" in found.reason.summary
+    assert "with its sandbox stopped or lost" in found.reason.summary
     assert found.journal.state == "no_sandbox"
 
     human_loop.reply(request, human_loop.Reply(decision="allow", message="go on"), world.user.id, world.container.bell)

@@ -115,6 +115,20 @@ def test_an_approval_reaches_an_agent_that_was_stopped_and_lets_one_call_through
 
 
 @sqlite_only
+def test_what_was_allowed_for_the_rest_of_the_run_is_not_asked_again_by_a_later_attempt(world: World) -> None:
+    run = stopped(world, "/run echo 1\n/run echo 2\n/ask Go on? | Yes | No\n/run echo 3")
+    answer(world, request_of(run), human_loop.Reply(decision="allow_always"))
+    run = world.drive()
+    assert [status for status, _ in outputs(world, run)] == ["ok", "ok"]  # the second was not asked
+    assert waiting_for(world).stop_long(db.now() + 1) == 1
+    answer(world, request_of(run), human_loop.Reply(answers={"q1": ["Yes"]}))
+    run = world.drive()
+    assert (run.status, run.attempt) == ("succeeded", 3)
+    assert [status for status, _ in outputs(world, run)] == ["ok", "ok", "ok"]
+    assert HumanLoopRequest.select().where(HumanLoopRequest.run_id == run.id).count() == 2
+
+
+@sqlite_only
 def test_a_denial_reaches_an_agent_that_was_stopped(world: World) -> None:
     run = stopped(world, "/run echo ran > ran.txt\n/say went on")
     answer(world, request_of(run), human_loop.Reply(decision="deny", message="no"))
