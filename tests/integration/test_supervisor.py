@@ -156,6 +156,12 @@ def test_a_stranger_with_a_recorded_pid_is_never_touched(keeper: Keeper) -> None
         assert processes.is_alive(stranger.pid)
 
 
+def test_what_a_dead_supervisor_left_says_nothing_of_the_next_one(keeper: Keeper) -> None:
+    keeper.record.write({"pid": 1, "started": 1, "processes": {"web": {"pid": None, "started": None, "restarts": 9}}})
+    assert keeper.record.clear_leftovers() == []
+    assert keeper.record.read() == {}
+
+
 def test_instances_and_left_out_processes(tmp_path: Path) -> None:
     procfile = tmp_path / "Procfile"
     procfile.write_text("redis: a\nweb: b -c 'd e'\nworker: f\n")
