@@ -261,14 +261,26 @@ def test_a_stream_that_its_reader_left_is_not_counted_any_more(server: Server, p
     run = factories.run(people.bob)
     with httpx.stream("GET", f"{server.url}{path_of(run)}", headers=people.bob.headers, trust_env=False) as response:
         next(response.iter_lines())
-        before = open_streams(server)
+        serving_it = eventually(lambda: counted_by(server), what="the stream to be counted")
 
-    eventually(lambda: open_streams(server) < before, what="the stream to be noticed gone")
+    eventually(
+        lambda: (found := open_streams(server))[0] == serving_it[0] and found[1] < serving_it[1],
+        what="the stream to be noticed gone",
+    )
 
 
-def open_streams(server: Server) -> int:
+def counted_by(server: Server) -> tuple[str, int] | None:
+    """Return the process of web that counts an open stream, where it was that one that answered, and how many it has."""
+    found = open_streams(server)
+    return found if found[1] else None
+
+
+def open_streams(server: Server) -> tuple[str, int]:
+    """Return how many streams are open in the process of web that answers, which is now one and now another."""
     text = httpx.get(f"{server.url}/metrics", trust_env=False).text
-    return sum(int(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("paddock_open_streams"))
+    (line,) = [line for line in text.splitlines() if line.startswith("paddock_open_streams")]
+    name, _, count = line.rpartition(" ")
+    return name, int(count)
 
 
 def test_a_server_that_is_told_to_stop_ends_its_streams_at_once(settings: Settings, people: Cast) -> None:

@@ -241,6 +241,11 @@ def test_the_transcript_is_whole_when_the_turn_has_ended(driver: PipeDriver, lau
         assert texts(played)[0] in transcript.read_text()
 
 
+def transcript_of(driver: PipeDriver) -> str:
+    """Return what of the conversation is on disk; the CLI writes it a moment after it spoke."""
+    return "".join(path.read_text() for path in driver.home.glob(".claude/projects/*/*.jsonl"))
+
+
 def test_an_attempt_that_died_goes_on_without_the_prompt_again(
     driver: PipeDriver, launch: Launcher, model: ModelServer
 ) -> None:
@@ -248,8 +253,7 @@ def test_an_attempt_that_died_goes_on_without_the_prompt_again(
 
     def die(name: str, data: Mapping[str, Any]) -> None:
         if name == "human_loop.requested" and data["toolCall"]["name"] == "Bash":
-            (transcript,) = driver.home.glob(".claude/projects/*/*.jsonl")
-            eventually(lambda: "File created successfully" in transcript.read_text(), what="the transcript is flushed")
+            eventually(lambda: "File created successfully" in transcript_of(driver), what="the transcript is flushed")
             assert driver.process
             driver.process.kill()
 
