@@ -38,7 +38,7 @@ def test_an_admitted_address_is_put_in_its_normal_form(url: str, normal: str) ->
         "file:///etc/passwd",
         "gopher://github.com/a",
         "ext::sh -c id",
-        "/work/main",
+        "/srv/repositories/main",
         "../repo",
         "https://github.com",
         "https://github.com/",
