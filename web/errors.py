@@ -105,12 +105,6 @@ def respond(answer: Answer) -> Response:
     return response
 
 
-def as_frame(error: AppError) -> dict[str, Any]:
-    """Return an error that comes in the middle of a stream, where no status can be sent any more."""
-    answer = _of_app_error(error)
-    return {"code": answer.code, "message": answer.detail, "retryable": answer.retryable, "remedy": answer.remedy}
-
-
 def _remedy(code: str) -> str:
     """Return the list's remedy; a word that is not on it is a defect that a test finds, no reason to answer 500."""
     return PROBLEMS[code].remedy if code in PROBLEMS else "See /openapi for the list of codes."

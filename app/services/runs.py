@@ -323,9 +323,3 @@ def count_by_status() -> dict[str, int]:
     """Return how many runs are in each state."""
     query = AgentRun.select(AgentRun.status, fn.COUNT(AgentRun.id)).group_by(AgentRun.status)
     return dict(cast(Any, query.tuples()))
-
-
-def has_active(session_id: str) -> bool:
-    """True while a run of the session is claimed, running or waiting for a person."""
-    active = [RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.WAITING_HUMAN]
-    return bool(AgentRun.select().where(AgentRun.session_id == session_id, AgentRun.status.in_(active)).exists())

@@ -191,20 +191,6 @@ class QueueSummary(Shown):
     oldest_age_seconds: float
 
 
-class EventView(Shown):
-    """The envelope of an event, SPEC §3."""
-
-    id: str
-    run_id: str
-    session_id: str
-    seq: int
-    ts: str
-    type: str
-    attempt: int
-    trace_id: str
-    data: dict[str, Any]
-
-
 class EventPage(Shown):
     """Events after a cursor. `nextCursor` is always there while the log is open: ask again with it."""
 
