@@ -27,8 +27,9 @@ logs: runtime ## show the last lines of all logs (FOLLOW=1 stays with them)
 test: runtime agents dev machine ## run all tests (ARGS="tests/unit -k name" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-faults: runtime agents dev machine ## run the fault tests at full length (ARGS="-k clients" for some)
-	@PADDOCK_FAULTS_LONG=1 $(BIN)/python -m pytest --timeout 3600 tests/faults $(ARGS)
+faults: runtime agents dev machine ## prove the promises under faults, at full length, and print their table (ROW=P4 DB=pg for one)
+	@PADDOCK_FAULTS_LONG=1 $(BIN)/python -m pytest --timeout 3600 -m promise --row "$(ROW)" --engine "$(DB)" \
+	  --verdicts var/faults/verdicts.json $(ARGS)
 
 check: runtime dev ## lint, format, types, imports, sizes
 	@$(BIN)/ruff check .

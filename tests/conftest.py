@@ -17,6 +17,21 @@ import pytest
 from app import db
 from tests.support.postgres import PostgresMissing, PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
+from tests.support.verdicts import (  # hooks and a fixture, taken up by their names
+    figures,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+)
+
+__all__ = [
+    "figures",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_logreport",
+    "pytest_terminal_summary",
+]
 
 TEMPLATE = "paddock_template"
 
