@@ -140,7 +140,9 @@ def npm_install(name: str, locked: Path) -> None:
     done = subprocess.run(argv, cwd=folder, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         sys.stderr.write(done.stdout[-3000:])
-        sys.exit("\nThe packages could not be installed: see above. Behind a proxy, set HTTPS_PROXY or npm's own settings.")
+        sys.exit(
+            "\nThe packages could not be installed: see above. Behind a proxy, set HTTPS_PROXY or npm's own settings."
+        )
 
 
 def install_programs() -> None:
