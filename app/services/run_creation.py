@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import peewee
+
 from app import db, ids
 from app.domain.events import EventType, source
 from app.domain.run_state import RunStatus
@@ -51,6 +53,20 @@ class NewRun:
 def create(new: NewRun, bell: Bell) -> AgentRun:
     """Write the run with its first event and ring. Raises Conflict `session_busy` for `reject` on a session at work, and
     Conflict `run_exists` where `run_id` is taken."""
+    try:
+        run, interrupted = _write(new)
+    except peewee.IntegrityError:
+        if new.run_id is None or not _is_taken(new.run_id):
+            raise
+        raise _run_exists() from None  # another request made a run of this id at the same moment
+    bell.ring_runs()
+    for older in interrupted:
+        bell.ring_command(older)
+    return run
+
+
+def _write(new: NewRun) -> tuple[AgentRun, list[str]]:
+    """Write run, place and first event in one transaction; return the run and the runs that it interrupts."""
     interrupted: list[str] = []
     with db.transaction():
         now = db.now()
@@ -68,10 +84,7 @@ def create(new: NewRun, bell: Bell) -> AgentRun:
         run = _insert(new, session_id, session_seq, now)
         if new.in_transaction is not None:
             new.in_transaction(run.id)
-    bell.ring_runs()
-    for older in interrupted:
-        bell.ring_command(older)
-    return run
+    return run, interrupted
 
 
 def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any]) -> bool:
@@ -131,8 +144,8 @@ def _open_runs(session_id: str) -> list[str]:
 
 def _insert(new: NewRun, session_id: str, session_seq: int, now: float) -> AgentRun:
     run_id = new.run_id or ids.new_id("run")
-    if new.run_id and AgentRun.get_or_none(AgentRun.id == run_id) is not None:
-        raise Conflict("run_exists", "This runId cannot be used.", remedy="Leave runId out or choose another.")
+    if new.run_id and _is_taken(run_id):
+        raise _run_exists()
     run = AgentRun.create(
         id=run_id,
         tenant_id=new.tenant_id,
@@ -160,3 +173,11 @@ def _insert(new: NewRun, session_id: str, session_seq: int, now: float) -> Agent
         data={"status": RunStatus.QUEUED},
     ).execute()
     return run
+
+
+def _is_taken(run_id: str) -> bool:
+    return bool(AgentRun.select().where(AgentRun.id == run_id).exists())
+
+
+def _run_exists() -> Conflict:
+    return Conflict("run_exists", "This runId cannot be used.", remedy="Leave runId out or choose another.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests import cast
 from tests.cast import Cast
 from tests.support import web as web_support
 from tests.support.web import Web
+from web import creation
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -107,6 +109,28 @@ def test_an_error_after_the_run_was_made_is_answered_from_the_run(
     again = start(web, people)
 
     assert again.status_code == 202
+    assert AgentRun.select().count() == 1
+
+
+def test_of_two_that_enqueue_one_new_run_id_both_get_the_item(
+    web: Web, people: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, looked = threading.Barrier(2), creation.new_run
+
+    def both_have_looked(*arguments: Any) -> Any:
+        gate.wait(10)  # neither found the runId
+        return looked(*arguments)
+
+    monkeypatch.setattr(creation, "new_run", both_have_looked)
+
+    def ask(_: int) -> Any:
+        with db.connection():
+            body = {"runId": "run_chosen", "prompt": "x"}
+            return web.post("/api/runs/queue/enqueue", people.bob.headers, json=body)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(ask, range(2)))
+    assert [(answer.status_code, answer.json["runId"]) for answer in answers] == [(202, "run_chosen")] * 2
     assert AgentRun.select().count() == 1
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app import ids
@@ -18,15 +19,26 @@ from tests.support.world import World
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Fleet:
-    """`workers` processes of `python -m workers runs`, and a scheduler unless told otherwise."""
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Which code the processes run: the folder it lies in, and how a worker is started."""
 
-    def __init__(self, world: World, workers: int, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    folder: Path = ROOT
+    worker: tuple[str, ...] = ("workers", "runs")
+
+
+OURS = Code()
+
+
+class Fleet:
+    """`workers` processes of `python -m workers runs`, and a scheduler."""
+
+    def __init__(self, world: World, workers: int, environment: Mapping[str, str], code: Code = OURS) -> None:
+        self._environment, self._code = environment, code
         world.settings.root.mkdir(parents=True, exist_ok=True)
         self._path = world.settings.root / f"fleet-{ids.new_id('log')}.log"
         self._log = self._path.open("ab")
-        self.workers = [self._spawn("workers", "runs") for _ in range(workers)]
+        self.workers = [self._spawn(*code.worker) for _ in range(workers)]
         self._others = [self._spawn("scheduler")]
 
     def kill_one(self, number: signal.Signals = signal.SIGKILL) -> int:
@@ -36,7 +48,7 @@ class Fleet:
         victim.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             victim.wait()
-            self.workers[index] = self._spawn("workers", "runs")
+            self.workers[index] = self._spawn(*self._code.worker)
         return victim.pid
 
     def log(self) -> str:
@@ -52,7 +64,7 @@ class Fleet:
     def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
+            cwd=self._code.folder,
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -61,7 +73,7 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(world: World, workers: int = 2, **settings: str) -> Iterator[Fleet]:
+def open_fleet(world: World, workers: int = 2, code: Code = OURS, **settings: str) -> Iterator[Fleet]:
     """Start worker processes with the world's settings; `settings` are further environment variables."""
     environment = {
         "PADDOCK_VAR": str(world.settings.root),
@@ -72,7 +84,7 @@ def open_fleet(world: World, workers: int = 2, **settings: str) -> Iterator[Flee
         "PADDOCK_MAX_ATTEMPTS": str(world.settings.max_attempts),
         **settings,
     }
-    fleet = Fleet(world, workers, environment)
+    fleet = Fleet(world, workers, environment, code)
     try:
         eventually(lambda: fleet.log().count("worker ready") >= workers, what="the workers are ready")
         yield fleet

@@ -83,7 +83,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, *, processes_count: int = 1, **environment: str) -> Iterator[Server]:
+def serving(
+    settings: Settings, *, processes_count: int = 1, wsgi: str = "web.wsgi:app", **environment: str
+) -> Iterator[Server]:
     """Serve the web tier by gunicorn, as the Procfile does."""
     port = free_port()
     names = {
@@ -100,7 +102,7 @@ def serving(settings: Settings, *, processes_count: int = 1, **environment: str)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     log = settings.root / "web.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "web.wsgi:app"]
+    argv = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", wsgi]
     with processes.running(argv, env={**kept, **names}, log=log) as process:
         url = f"http://127.0.0.1:{port}"
         eventually(

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from app.domain.permissions import Permission, Principal
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.models import AgentRun
 from app.services import run_creation
 from app.services.idempotency import Found
@@ -64,7 +64,14 @@ def enqueue(principal: Principal, parts: Parts, body: Enqueue, key: Held) -> Rep
     known = _known(principal, body.run_id) if body.run_id is not None else None
     if known is not None:
         return _accepted(known)
-    return _accepted(run_creation.create(creation.new_run(parts, principal, body, key.record), parts.container.bell))
+    try:
+        run = run_creation.create(creation.new_run(parts, principal, body, key.record), parts.container.bell)
+    except Conflict as conflict:  # of two requests for one new runId the other was first
+        known = _known(principal, body.run_id) if body.run_id is not None and conflict.code == "run_exists" else None
+        if known is None:
+            raise
+        return _accepted(known)
+    return _accepted(run)
 
 
 def _known(principal: Principal, run_id: str) -> AgentRun | None:
