@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from tests.support.model_server import anthropic
-from tests.support.model_server.scenario import Failing, Text, ToolCall, next_answer
+from tests.support.model_server import anthropic, chat, responses
+from tests.support.model_server.scenario import Failing, Text, next_answer
 
+PROTOCOLS: dict[str, Any] = {"/v1/messages": anthropic, "/v1/responses": responses, "/v1/chat/completions": chat}
 MISSING_MODEL = "no-such-model"
 """Every call with this model is answered 404."""
 
@@ -71,7 +73,7 @@ class ModelServer:
     @property
     def calls(self) -> list[Logged]:
         """The calls of the model, without counting of tokens and probes."""
-        return [logged for logged in self.requests if logged.path.partition("?")[0] == "/v1/messages"]
+        return [logged for logged in self.requests if logged.path.partition("?")[0] in PROTOCOLS]
 
 
 class _Http(ThreadingHTTPServer):
@@ -104,8 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
         self._log(body)
         path = self.path.partition("?")[0]
-        if path == "/v1/messages":
-            self._answer(body)
+        if path in PROTOCOLS:
+            self._answer(PROTOCOLS[path], body)
         elif path == "/v1/messages/count_tokens":
             self._json(200, {"input_tokens": anthropic.USAGE["input_tokens"]})
         else:
@@ -115,43 +117,45 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.owner.requests.append(Logged(self.command, self.path, headers, body))
 
-    def _answer(self, body: dict[str, Any]) -> None:
+    def _answer(self, protocol: Any, body: dict[str, Any]) -> None:
         model = str(body.get("model"))
         if model == MISSING_MODEL:
-            self._json(404, anthropic.error_body(404, model))
+            self._json(404, protocol.error_body(404, model))
             return
-        history = anthropic.history_of(body)
+        history = protocol.history_of(body)
         failures = self.server.owner.failures
         answer = next_answer(history, lambda it: it.times is not None and failures[it.key] >= it.times)
         if isinstance(answer, Failing):
             failures[answer.key] += 1
-            self._fail(answer, model)
+            self._fail(answer, protocol.error_body(answer.status, model))
         elif body.get("stream"):
-            self._stream(body, answer)
+            self._stream(protocol.stream(body, answer))
         else:
-            self._json(200, anthropic.whole(body, answer))
+            self._json(200, protocol.whole(body, answer))
 
-    def _fail(self, failing: Failing, model: str) -> None:
+    def _fail(self, failing: Failing, body: dict[str, Any]) -> None:
         if failing.status:
-            self._json(failing.status, anthropic.error_body(failing.status, model))
+            self._json(failing.status, body)
         else:
             self.server.owner.closing.wait()
             self.close_connection = True
 
-    def _stream(self, body: dict[str, Any], answer: list[Text | ToolCall]) -> None:
+    def _stream(self, parts: Iterator[Any]) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
         self.close_connection = True
-        for part in anthropic.stream(body, answer):
+        for part in parts:
             if isinstance(part, tuple):
                 if not self._wait(*part):
                     return
                 continue
-            line = f"event: {part['type']}\ndata: {json.dumps(part)}\n\n"
-            self.wfile.write(line.encode())
+            named = f"event: {part['type']}\n" if "type" in part else ""
+            self.wfile.write(f"{named}data: {json.dumps(part)}\n\n".encode())
             self.wfile.flush()
+        if "type" not in part:
+            self.wfile.write(b"data: [DONE]\n\n")  # how Chat Completions says that nothing follows
 
     def _wait(self, text: Text, piece: int) -> bool:
         """Pause before a piece of a text; False where the stream ends here."""
