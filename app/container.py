@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +23,7 @@ from app.adapters.redis_tally import RedisTally
 from app.config import Settings
 from app.ports import Bell, EventStream, ObjectStore, Sandboxes, Tally, WebhookSender
 from app.providers.registry import Registry, build_registry
+from app.services import holders
 from app.services.lease_keeper import LeaseKeeper
 from app.services.maintenance import Maintenance, MaintenanceParts
 from app.services.reconcile import Reconcile
@@ -125,7 +123,7 @@ class Container:
     @cached_property
     def owner(self) -> str:
         """The name of this process in leases."""
-        return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        return holders.name_of_this_process()
 
     @cached_property
     def driver_parts(self) -> DriverParts:

@@ -36,15 +36,18 @@ def main(kind: str) -> None:
     feed = RedisCommandFeed(settings.redis, worker.wake)
     if kind == "runs":
         feed.start()
-        container.bell.ring_runs()
+        worker.look_around()
     consumer.start()
     logger.info("worker ready", queue=kind, threads=settings.worker_threads)
     if kind == "runs" and not ending.wait(QUIET_SECONDS):
         from app.adapters import httpx_executor  # noqa: F401 - slow to load: before the first run needs it, while nobody waits
     ending.wait()
     logger.info("worker stops")
-    worker.stop(HAND_BACK_SECONDS)
-    os._exit(0)  # agents and syncs are not ours to wait for: what they do is taken up by whoever claims next
+    try:
+        _stop_listening(consumer)
+        worker.stop(HAND_BACK_SECONDS)
+    finally:
+        os._exit(0)  # agents and syncs are not ours to wait for: what they do is taken up by whoever claims next
 
 
 def _consumer(container: Container, kind: str) -> dramatiq.Worker:
@@ -53,6 +56,15 @@ def _consumer(container: Container, kind: str) -> dramatiq.Worker:
     consumer = dramatiq.Worker(container.broker, queues={queue}, worker_threads=threads, worker_timeout=BELL_TIMEOUT_MS)
     consumer.queue_prefetch = threads
     return consumer
+
+
+def _stop_listening(consumer: dramatiq.Worker) -> None:
+    """Take no bell any more: those that are rung for the runs handed back are for other workers."""
+    listeners = list(consumer.consumers.values())
+    for listener in listeners:
+        listener.stop()
+    for listener in listeners:
+        listener.join(2 * BELL_TIMEOUT_MS / 1000)
 
 
 def _ending_signal() -> threading.Event:

@@ -7,7 +7,7 @@ import threading
 from app import db
 from app.domain.lease import Lease
 from app.log import logger
-from app.services import runs
+from app.services import holders, runs
 from app.services.run_driver import DriverParts, RunDriver
 
 
@@ -20,8 +20,18 @@ class RunWorker:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
+    def look_around(self) -> None:
+        """At the start: end the leases of dead workers (the one before this, perhaps), and ring for each run that nobody drives."""
+        with db.connection():
+            holders.end_leases_of_the_dead()
+            waiting = runs.count_claimable(self._parts.settings.worker_threads)
+        for _ in range(max(1, waiting)):
+            self._parts.bell.ring_runs()
+
     def drive_until_idle(self) -> None:
         """Claim and drive one run after another until nothing is claimable."""
+        if self._parts.stopping.is_set():
+            self._parts.bell.ring_runs()  # it was meant for somebody who stays
         while not self._parts.stopping.is_set():
             with db.connection():
                 claim = runs.claim_next(self._owner, self._parts.settings.lease_duration)
@@ -43,6 +53,8 @@ class RunWorker:
                 if self._drivers.get(run.id) is driver:
                     del self._drivers[run.id]
                 self._idle.notify_all()
+            if self._parts.stopping.is_set():
+                self._parts.bell.ring_runs()  # a bell wakes one thread of another worker: one for each run handed back
 
     def wake(self, run_id: str) -> None:
         """A command for this run has come; nothing to do where it is not driven here."""
@@ -53,7 +65,7 @@ class RunWorker:
 
     def stop(self, patience_seconds: float) -> None:
         """Hand all leases back: drivers do it themselves at their next look; from those that are in the middle of something
-        longer the lease is taken after `patience_seconds`."""
+        longer the lease is taken after `patience_seconds`. No bell may be heard here any more: those rung now are for others."""
         self._parts.stopping.set()
         with self._lock:
             for driver in self._drivers.values():
@@ -63,3 +75,4 @@ class RunWorker:
         with db.connection():
             for driver in left:
                 driver.give_up_lease()
+                self._parts.bell.ring_runs()

@@ -146,6 +146,26 @@ def hand_back(run_id: str, epoch: int) -> bool:
     return bool(changed == 1)
 
 
+def list_holders() -> list[str]:
+    """Return the owners of all leases that are not over."""
+    held = AgentRun.select(AgentRun.lease_owner).where(
+        AgentRun.finished_at.is_null(), AgentRun.lease_until > db.clock()
+    )
+    return [row.lease_owner for row in held.distinct() if row.lease_owner]
+
+
+def end_leases_of(owners: Sequence[str]) -> int:
+    """End the leases of holders that are dead, as if their time had passed; return how many. A run that lost a holder in silence
+    before waits for the whole lease: its holders' deaths may be its own doing, and must not follow each other quickly."""
+    query = AgentRun.update(lease_until=db.clock()).where(
+        AgentRun.finished_at.is_null(),
+        AgentRun.lease_until > db.clock(),
+        AgentRun.lease_owner.in_(list(owners)),
+        AgentRun.deaths == 0,
+    )
+    return int(query.execute())
+
+
 def let_go(run_id: str, epoch: int, record: int, *, sandbox_stopped: bool = False) -> None:
     """Give the lease of a waiting run back for as long as only a person can move it. Raises LeaseLost."""
     fields: dict[str, Any] = {"lease_owner": None, "lease_until": None, "let_go_record": record}
