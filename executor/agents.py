@@ -16,8 +16,8 @@ from executor.journal import Journal
 from executor.names import checked_name
 from executor.protocol import AgentSpec, AgentStatus
 from executor.pump import Pump
-from executor.refusal import Refused
-from executor.retention import forget, prune
+from executor.refusal import NO_ROOM, Refused
+from executor.retention import discard, forget, prune
 from executor.settings import PathMap, Settings
 from executor.spawner import Child, Command, Spawner
 
@@ -87,9 +87,13 @@ class Agents:
         folder = os.path.join(self._folder, checked_name(spec.agent_id))
         os.makedirs(folder, 0o700)
         facts = {"runId": spec.run_id, "startedAt": time.time()}
-        with open(os.path.join(folder, "agent.json"), "w", encoding="utf-8") as file:
-            json.dump(facts, file)
-        return self._open(spec.agent_id)
+        try:
+            with open(os.path.join(folder, "agent.json"), "w", encoding="utf-8") as file:
+                json.dump(facts, file)
+            return self._open(spec.agent_id)
+        except OSError:  # a full disk: what is left would be taken for an agent that was started
+            discard(self._folder, spec.agent_id)
+            raise
 
     def _launch(self, agent: Agent, spec: AgentSpec, epoch: int) -> None:
         with agent.lock:
@@ -103,6 +107,9 @@ class Agents:
                     self._write_home(path, self._map.apply(text).encode())
                 child = self._spawner.spawn(self._command(spec))
             except (OSError, ValueError, Refused) as error:
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    forget(self._folder, self._known, agent.agent_id)
+                    raise
                 agent.journal.close(f"spawn_failed: {_reason(error)}")
                 return
             agent.child = child
@@ -148,6 +155,16 @@ class Agents:
         if agent.pump is not None:
             agent.pump.wake()
         return position
+
+    def shed(self, agent_id: str, text: list[str], key: str, epoch: int) -> tuple[int, bool]:
+        """Record that text is not wanted any more, then leave it out of the journal (`executor.shedding`)."""
+        agent = self.get(agent_id)
+        self.fences.check(agent.run_id, epoch)
+        with agent.lock:
+            n, duplicate = agent.journal.append("ctl", b'{"type":"shed"}', key=key, epoch=epoch)
+            if not duplicate and agent.pump is not None:
+                agent.pump.shed(text)
+        return n, duplicate
 
     def signal(self, agent_id: str, name: str, key: str, epoch: int) -> tuple[int, bool]:
         """Record the signal as a `ctl`, then send it: to the agent's process, or for KILL to its whole tree."""

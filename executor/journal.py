@@ -24,11 +24,12 @@ _BEAT = b'{"kind":"beat","size":0}\n\n'
 
 @dataclass(slots=True)
 class _Segment:
-    """`following` is the first number of the next segment, 0 while this one is the last."""
+    """`following` is the first number of the next segment, 0 while this one is the last; `base` counts the bytes before it."""
 
     first: int
     size: int
     following: int = 0
+    base: int = 0
 
 
 _GONE = _Segment(0, 0)
@@ -43,6 +44,8 @@ class Journal:
         self._changed = threading.Condition()
         self._keys: dict[str, int] = {}
         self._segments: list[_Segment] = []
+        self._readers: dict[object, int] = {}  # how far each got, by bytes
+        self.on_read: Callable[[], None] = lambda: None
         self.last = 0
         self.acknowledged = 0
         self.exit: str | None = None
@@ -112,7 +115,7 @@ class Journal:
         self.last += count
 
     def _rotate(self) -> _Segment:
-        segment = _Segment(self.last + 1, 0)
+        segment = _Segment(self.last + 1, 0, base=self._segments[-1].base + self._segments[-1].size)
         descriptor = os.open(self._path(segment), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.close(self._active)
         self._active = descriptor
@@ -141,6 +144,14 @@ class Journal:
         """Return how much is kept for a reader that has not confirmed it, by whole segments."""
         return 0 if self.acknowledged == self.last else sum(segment.size for segment in self._segments)
 
+    @property
+    def unread_bytes(self) -> int:
+        """Return how much the foremost of the readers that are there has not read; 0 while nobody reads."""
+        with self._changed:
+            if not self._readers:
+                return 0
+            return self._segments[-1].base + self._segments[-1].size - max(self._readers.values())
+
     def _drop_acknowledged(self) -> None:
         while len(self._segments) > 1 and self._segments[1].first - 1 <= self.acknowledged:
             segment = self._segments[0]
@@ -166,10 +177,11 @@ class Journal:
         return self._pump(segment, offset, follow, gone)
 
     def _pump(self, segment: _Segment, offset: int, follow: bool, gone: Callable[[], bool]) -> Iterator[bytes]:
-        descriptor = self._open(segment)
+        descriptor, reader = self._open(segment), object()
         try:
             quiet_since = time.monotonic()
             while True:
+                self._note_reader(reader, segment.base + offset)
                 end, following = self._wait(segment, offset, follow)
                 if offset < end:
                     data = os.pread(descriptor, min(_CHUNK, end - offset), offset)
@@ -187,6 +199,15 @@ class Journal:
                     yield _BEAT
         finally:
             os.close(descriptor)
+            self._note_reader(reader, None)
+
+    def _note_reader(self, reader: object, position: int | None) -> None:
+        with self._changed:
+            if position is None:
+                self._readers.pop(reader, None)
+            else:
+                self._readers[reader] = position
+        self.on_read()
 
     def _wait(self, segment: _Segment, offset: int, follow: bool) -> tuple[int, _Segment | None]:
         with self._changed:
@@ -226,7 +247,7 @@ class Journal:
         for first in firsts:
             self._segments.append(self._load_segment(first))
         for earlier, later in zip(self._segments, self._segments[1:], strict=False):
-            earlier.following = later.first
+            earlier.following, later.base = later.first, earlier.base + earlier.size
         if not self._segments:
             self._segments.append(_Segment(1, 0))
         self.last = max(self.last, self._segments[-1].first - 1)

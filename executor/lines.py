@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+HEAD_BYTES = 4096
+"""Of a line that is too long, how much its `cut` record tells."""
 Line = tuple[str, bytes]
 """`(kind, data)` of a journal record: the stream's kind and the line without its newline, or `cut` and JSON."""
 
@@ -17,6 +19,7 @@ class LineCutter:
         self._held = bytearray()
         self._size = 0
         self._digest: Any = None  # a running SHA-256, there while a line is longer than the limit
+        self._head = b""
 
     def feed(self, chunk: bytes) -> list[Line]:
         """Return the lines that `chunk` completes."""
@@ -42,13 +45,15 @@ class LineCutter:
             self._digest = hashlib.sha256(self._held)
             self._digest.update(part)
             self._size = len(self._held) + len(part)
+            self._head = bytes((self._held + part[:HEAD_BYTES])[: min(HEAD_BYTES, self._limit)])
             self._held = bytearray()
         else:
             self._held += part
 
     def _take(self) -> Line:
         if self._digest is not None:
-            facts = {"size": self._size, "sha256": self._digest.hexdigest(), "stream": self._kind}
+            head = self._head.decode("utf-8", "replace")
+            facts = {"size": self._size, "sha256": self._digest.hexdigest(), "stream": self._kind, "head": head}
             self._digest = None
             return "cut", json.dumps(facts).encode()
         line = bytes(self._held)

@@ -16,6 +16,9 @@ HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: 
     POST /agents/{id}/ack    {n}                    -> {n}; records up to n may be deleted segment by segment
     POST /agents/{id}/signal {signal, key}          -> {n, duplicate}; INT or TERM to the agent, KILL to its whole tree; recorded as
                                                        a `ctl` of {"type": "signal", "signal": ...}
+    POST /agents/{id}/shed {key, text}              -> {n, duplicate}: from now on lines of stdout that begin with one of `text`,
+                                                       or are no JSON, and stderr are counted and not recorded (but its end);
+                                                       recorded as a `ctl` of {"type": "shed"}
     POST /workspace/link-agent-data {probes: [{glob, contains}]} -> {probes: [{exists, contains}]}
     POST /workspace/validate {requiredPaths}        -> {missing: [path]}
     POST /workspace/sync     {roots, known, racyAfterNs, leaveOut} -> {trees, skipped, scannedAt, fuzzy, error}; no content.
@@ -24,7 +27,8 @@ HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: 
     POST /workspace/stage    frames {sha256}        -> {staged: n}: blobs for a restore; those with another hash are dropped
     POST /workspace/restore  {roots, clean}         -> {missing: [sha256], written, removed}; writes only when nothing is missing
     POST /workspace/freeze   {frozen: bool}         -> {processes: n}: SIGSTOP / SIGCONT of everything but the executor
-    POST /workspace/halt     {}                     -> {processes: n}: freeze, then SIGKILL everything but the executor
+    POST /workspace/halt     {}                     -> {processes: n}: freeze, then SIGKILL everything but the executor; people's
+                                                    writes are refused (409 worker_not_active) until {frozen: false}
     POST /workspace/seed     {url, ref} | ?ref bundle (application/octet-stream) -> {head, branch}: clone into an empty workspace
     GET  /workspace/tree?root&path                  -> {entries: [...]}   (one level, sorted)
     GET  /workspace/file?root&path&offset&limit     -> bytes; headers `x-size`, `x-mode`
@@ -57,6 +61,8 @@ LINE_LIMIT = 16 * 1024 * 1024
 SEGMENT_BYTES = 8 * 1024 * 1024
 UNACKNOWLEDGED_BYTES = 256 * 1024 * 1024
 """Above this the executor stops reading the agent's pipes."""
+UNREAD_BYTES = 1024 * 1024
+"""The same for what a reader who is there has not read: who follows an agent is never far behind it."""
 IDLE_SECONDS = 0.05
 
 

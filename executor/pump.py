@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import threading
@@ -12,9 +13,12 @@ from executor.journal import Journal
 from executor.lines import Line, LineCutter
 from executor.refusal import Refused
 from executor.settings import Limits
+from executor.shedding import Shedder
 from executor.spawner import Child
 
 _CHUNK = 64 * 1024
+_SHEDDING_PAUSE = 0.001
+"""After each chunk of a flood that is not recorded: others want to work, too."""
 
 
 class Pump:
@@ -33,6 +37,8 @@ class Pump:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._output_at: float | None = None  # monotonic; None once its silence has been recorded
         self._paused = False
+        self._shedder: Shedder | None = None
+        self._most_unacknowledged = limits.unacknowledged_bytes
         self._done = threading.Event()
         self._wake_lock = threading.Lock()
         for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -40,6 +46,7 @@ class Pump:
 
     def start(self) -> None:
         self._child.on_end = self.wake
+        self._journal.on_read = self._wake_if_paused
         threading.Thread(target=self._run, name="pump", daemon=True).start()
 
     def wake(self) -> None:
@@ -59,9 +66,19 @@ class Pump:
         if self._input_bytes > self._limits.stdin_bytes:
             raise Refused(503, "input_full", "the agent does not read its input")
 
+    def shed(self, text: list[str]) -> None:
+        """Record no more lines of text (`Shedder`); what is recorded from now on has as much room again as there was."""
+        self._most_unacknowledged = self._journal.unacknowledged_bytes + self._limits.unacknowledged_bytes
+        self._shedder = Shedder(text)
+        self.wake()
+
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the journal is closed."""
         return self._done.wait(seconds)
+
+    def _wake_if_paused(self) -> None:
+        if self._paused:
+            self.wake()
 
     # --- the thread ------------------------------------------------------------------------------------------------------
 
@@ -76,14 +93,22 @@ class Pump:
         self._child.kill_tree()
         self._drain()
         self._keep([line for cutter in self._cutters.values() for line in cutter.finish()])
+        self._tell_shed()
         self._close()
 
     def _arrange(self) -> None:
-        """Listen to what can be served now: the pipes unless too much is unacknowledged, stdin while there is input."""
-        self._paused = self._journal.unacknowledged_bytes > self._limits.unacknowledged_bytes
+        """Listen to what can be served now: the pipes unless their reader is far behind or too much is unacknowledged, stdin
+        while there is input."""
+        self._paused = True  # whoever reads from here on wakes this thread
+        self._paused = self._is_full()
         for descriptor in self._cutters:
             self._listen(descriptor, selectors.EVENT_READ, not self._paused)
         self._listen(self._child.stdin, selectors.EVENT_WRITE, bool(self._input) and self._stdin_open)
+
+    def _is_full(self) -> bool:
+        if self._journal.unread_bytes > self._limits.unread_bytes:
+            return True
+        return self._journal.unacknowledged_bytes > self._most_unacknowledged
 
     def _listen(self, descriptor: int, events: int, wanted: bool) -> None:
         registered = descriptor in self._selector.get_map()
@@ -119,6 +144,8 @@ class Pump:
             return False
         self._output_at = time.monotonic()
         self._keep(cutter.feed(chunk))
+        if self._shedder is not None:
+            time.sleep(_SHEDDING_PAUSE)
         return True
 
     def _send(self) -> None:
@@ -145,6 +172,8 @@ class Pump:
 
     def _keep(self, lines: list[Line]) -> None:
         """Record lines; a full disk holds the agent up (nobody reads its pipes meanwhile) and loses nothing."""
+        if self._shedder is not None:
+            lines = self._shedder.kept(lines)
         while lines:
             try:
                 self._journal.append_all(lines)
@@ -159,6 +188,13 @@ class Pump:
             received = [self._receive(descriptor) for descriptor in list(self._cutters)]
             if not any(received):
                 time.sleep(0.002)
+
+    def _tell_shed(self) -> None:
+        """Record how much was not, and what the agent said last on stderr."""
+        shedder, self._shedder = self._shedder, None
+        if shedder is not None:
+            told = {"type": "shed", "lines": shedder.lines, "bytes": shedder.bytes}
+            self._keep([*shedder.last_words(), ("ctl", json.dumps(told).encode())])
 
     def _close(self) -> None:
         while True:

@@ -13,6 +13,9 @@ class Refused(Exception):
         self.status, self.code, self.message = status, code, message or code
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""A full disk: nothing is wrong with what was asked for, it may come again."""
+
 _BY_ERRNO = {
     errno.ENOENT: (404, "not_found"),
     errno.EEXIST: (409, "exists"),

@@ -25,6 +25,11 @@ def prune(folder: str, known: dict[str, Agent], keep: int) -> None:
 def forget(folder: str, known: dict[str, Agent], name: str) -> None:
     """Delete one journal that nothing writes to any more."""
     known.pop(name).journal.release()
+    discard(folder, name)
+
+
+def discard(folder: str, name: str) -> None:
+    """Delete a journal's files; nobody has it open."""
     path = os.path.join(folder, name)
     for file in os.listdir(path):
         os.unlink(os.path.join(path, file))

@@ -101,6 +101,7 @@ class AgentRoutes:
         server.add("POST", "/agents/{}/records", self.write)
         server.add("POST", "/agents/{}/ack", self.acknowledge)
         server.add("POST", "/agents/{}/signal", self.signal)
+        server.add("POST", "/agents/{}/shed", self.shed)
 
     def fence(self, request: Request) -> Response:
         asked = request.json()
@@ -142,6 +143,12 @@ class AgentRoutes:
 
     def acknowledge(self, request: Request, agent_id: str) -> Response:
         return json_response({"n": self._agents.acknowledge(agent_id, int(request.json()["n"]), epoch_of(request))})
+
+    def shed(self, request: Request, agent_id: str) -> Response:
+        asked = request.json()
+        text = [str(beginning) for beginning in asked["text"]]
+        n, duplicate = self._agents.shed(agent_id, text, asked["key"], epoch_of(request))
+        return json_response({"n": n, "duplicate": duplicate})
 
     def signal(self, request: Request, agent_id: str) -> Response:
         asked = request.json()

@@ -18,6 +18,7 @@ class Limits:
     line_bytes: int = protocol.LINE_LIMIT
     segment_bytes: int = protocol.SEGMENT_BYTES
     unacknowledged_bytes: int = protocol.UNACKNOWLEDGED_BYTES
+    unread_bytes: int = protocol.UNREAD_BYTES
     idle_seconds: float = protocol.IDLE_SECONDS
     stdin_bytes: int = 64 * 1024 * 1024
     drain_seconds: float = 2.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -97,6 +97,13 @@ class HttpxAgents:
         path, body = f"/agents/{agent_id}/signal", json_body({"signal": signal, "key": key})
         answer = self._transport.json(
             Call("POST", path, "agent.signal", content=body, epoch=epoch, run_id=_run_of(agent_id))
+        )
+        return Written(answer["n"], answer["duplicate"])
+
+    def shed(self, agent_id: str, text: Sequence[str], *, key: str, epoch: int) -> Written:
+        path, body = f"/agents/{agent_id}/shed", json_body({"text": list(text), "key": key})
+        answer = self._transport.json(
+            Call("POST", path, "agent.shed", content=body, epoch=epoch, run_id=_run_of(agent_id))
         )
         return Written(answer["n"], answer["duplicate"])
 

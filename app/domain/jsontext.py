@@ -48,3 +48,15 @@ def sayable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [sayable(item) for item in value]
     return value
+
+
+def closed(text: str) -> bytes | None:
+    """Return JSON whose object was cut off within its last member, a string, with a mark where it ends; None where it cannot be read."""
+    for end in range(len(text), max(0, len(text) - 12), -1):  # a cut escape is at most twelve long
+        whole = text[:end].encode("utf-8", "replace") + b'\\n[\xe2\x80\xa6 cut]"}'
+        try:
+            json.loads(whole)
+        except ValueError:
+            continue
+        return whole
+    return None

@@ -17,6 +17,7 @@ _PAGE = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND se
 """A page of a log. These are text because peewee's building them anew costs five times what the database does."""
 _ENDS = "SELECT id, last_seq, finished_at FROM agent_runs WHERE id IN ({})"
 """Where many logs end."""
+_WEIGHT = "SELECT COUNT(*), COALESCE(SUM(LENGTH(data)), 0) FROM run_events WHERE run_id = ?"
 _INSERT = "INSERT INTO run_events (run_id, seq, tenant_id, type, ts, src, data) VALUES "
 _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 
@@ -44,6 +45,13 @@ def extent(run_id: str) -> tuple[int, int]:
     row: Any = RunEvent.select(fn.COUNT(RunEvent.seq), fn.MAX(RunEvent.seq)).where(RunEvent.run_id == run_id)
     count, last = row.tuples().get()
     return count, last or 0
+
+
+def weight(run_id: str) -> tuple[int, int]:
+    """Return how many rows there are and how long their data is."""
+    with db.reading():
+        count, size = _execute(_WEIGHT, (run_id,)).fetchone()
+    return int(count), int(size)
 
 
 def missing(run_id: str, last: int) -> list[int]:

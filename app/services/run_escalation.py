@@ -8,6 +8,9 @@ from typing import Literal
 from app.domain.lease import Lease
 from app.ports import AGENT_EXITED, AgentHost, ExecutorError
 
+HASTY_SECONDS = 1.5
+"""The grace where the agent's time is up already."""
+
 
 def send_signal(host: AgentHost, agent_id: str, signal: Literal["TERM", "KILL"], key: str, lease: Lease) -> None:
     """Signal an agent; one that has exited meanwhile needs none."""
@@ -30,8 +33,10 @@ class Escalation:
     def is_armed(self) -> bool:
         return self._due_at is not None
 
-    def arm(self, *, terminated: bool = False) -> None:
-        """Begin to wait. `terminated`: SIGTERM was sent already, so the next is SIGKILL."""
+    def arm(self, *, terminated: bool = False, hasten: bool = False) -> None:
+        """Begin to wait. `terminated`: SIGTERM was sent already, so the next is SIGKILL. `hasten`: a deadline has passed."""
+        if hasten:
+            self._grace_seconds = min(self._grace_seconds, HASTY_SECONDS)
         if terminated and self._signals[0] == "TERM":
             self._signals = ["KILL"]
             self._due_at = None

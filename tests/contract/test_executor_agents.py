@@ -323,7 +323,8 @@ def test_a_line_beyond_the_limit_is_cut(small: LocalSandboxes) -> None:
     records = run_to_end(small.start(spec()), python(code))
     assert said(records) == [b"a", b"b"]
     cuts = {record.json()["stream"]: record.json() for record in records if record.kind == "cut"}
-    assert cuts["out"] == {"size": 350_001, "sha256": hashlib.sha256(b"x" * 350_001).hexdigest(), "stream": "out"}
+    digest = hashlib.sha256(b"x" * 350_001).hexdigest()
+    assert cuts["out"] == {"size": 350_001, "sha256": digest, "stream": "out", "head": "x" * 4096}
     assert cuts["err"]["size"] == 100_001
 
 
