@@ -147,6 +147,9 @@ class AgentHost(Protocol):
 
     def signal(self, agent_id: str, signal: Literal["INT", "TERM", "KILL"], *, key: str, epoch: int) -> Written: ...
 
+    def shed(self, agent_id: str, text: Sequence[str], *, key: str, epoch: int) -> Written:
+        """Keep out of the journal from now on: lines that begin so, lines that are no JSON, and all but the end of stderr."""
+
 
 Root = Literal["workspace", "agent"]
 
@@ -301,6 +304,27 @@ class EventStream(Protocol):
         """Return the whole stream with its markers, for the checker."""
 
 
+@dataclass(frozen=True, slots=True)
+class RedisState:
+    """What a Redis tells of itself. `version` is the one of Redis that it is compatible with; `limit_bytes` is 0 where its memory
+    has no limit; `append_error` is empty while its append-only file can be written."""
+
+    name: str
+    version: tuple[int, int]
+    used_bytes: int
+    limit_bytes: int
+    eviction: str
+    appends: bool
+    append_error: str
+
+
+class RedisGauge(Protocol):
+    """Looks at Redis, in a second at most."""
+
+    def look(self) -> RedisState:
+        """Raises Unavailable where it does not answer."""
+
+
 class LiveFeed(Protocol):
     """What was appended just now, for the runs that were asked for. Messages can be lost, never doubled or reordered per run."""
 
@@ -333,8 +357,42 @@ class Tally(Protocol):
 
     def add(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None: ...
 
+    def merge(self, counts: Mapping[str, int]) -> None:
+        """Add to many counters at once, each by its series. Raises Unavailable: whoever counted may keep them for later."""
+
     def read(self) -> dict[str, int]:
         """Return the counters by their series, `name{label="value"}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReport:
+    """What a process says of itself. `stuck_seconds` and `why` are of the loop that does not get on."""
+
+    component: str
+    name: str
+    started_at: float
+    stuck: bool
+    stuck_seconds: float
+    why: str
+    streams: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProcess:
+    """A report, and how long ago it came, in seconds."""
+
+    silent: float
+    report: ProcessReport
+
+
+class ProcessBoard(Protocol):
+    """Where the processes of the installation report. Every call raises Unavailable while it does not answer."""
+
+    def put(self, report: ProcessReport) -> None: ...
+
+    def remove(self, names: Sequence[str]) -> None: ...
+
+    def list(self) -> list[SeenProcess]: ...
 
 
 class Bell(Protocol):

@@ -24,14 +24,15 @@ from typing import Any
 
 from honcho.environ import parse_procfile
 
-from cli import processes
+from cli import log_files, processes
 from cli.processes import ProcessMark
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0
 STEADY_SECONDS = 10.0  # a process that ran this long is taken to have been well, and is restarted at once
 GRACE_SECONDS = 15.0  # between SIGTERM and SIGKILL: a worker hands its leases back meanwhile
-LARGEST_LOG_BYTES = 10 * 1024 * 1024
+LOG_BYTES = 10 * 1024 * 1024
+LOG_LOOK_SECONDS = 2.0
 REDIS = "redis"
 
 
@@ -107,6 +108,7 @@ class Supervisor:
     logs: Path
     children: list[Child]
     wait_for: Path | None = None
+    log_bytes: int = LOG_BYTES
     stopping: bool = False
     _wake: tuple[int, int] = field(default_factory=lambda: os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
 
@@ -124,6 +126,7 @@ class Supervisor:
             select.select([self._wake[0]], [], [], self._next_wait())
             self._drain()
             self._mend()
+            log_files.rotate(self.logs, self.log_bytes)
         self._stop()
 
     def _listen(self) -> None:
@@ -144,14 +147,12 @@ class Supervisor:
             except BlockingIOError:
                 return
 
-    def _next_wait(self) -> float | None:
+    def _next_wait(self) -> float:
         moments = [child.retry_at for child in self.children if child.retry_at is not None]
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        return min(LOG_LOOK_SECONDS, max(0.0, min(moments) - time.monotonic()) if moments else LOG_LOOK_SECONDS)
 
     def _start(self, child: Child) -> None:
         path = self.logs / f"{child.name}.log"
-        if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
         child.retry_at, child.started, child.started_at = None, time.monotonic(), time.time()
         with path.open("ab") as log:
             try:
@@ -159,7 +160,7 @@ class Supervisor:
                     child.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
             except OSError as error:
-                log.write(f"cannot start: {error}\n".encode())
+                log.write(log_files.line("supervisor", "cannot start", {"process": child.name, "error": error}))
                 self._schedule(child)
             else:
                 child.mark = processes.mark(child.process.pid)
@@ -168,7 +169,7 @@ class Supervisor:
     def _mend(self) -> None:
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
-                say(f"{child.name} ended with {child.process.returncode}")
+                say("process ended", process=child.name, code=child.process.returncode)
                 if child.mark is not None:
                     child.mark.kill_group()  # what a killed web or worker left behind would hold its port or its runs
                 child.process, child.mark = None, None
@@ -212,10 +213,9 @@ class Supervisor:
         )
 
 
-def say(message: str) -> None:
+def say(message: str, **facts: object) -> None:
     """Write a line to the supervisor's own log (its stderr)."""
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n")
-    sys.stderr.flush()
+    os.write(2, log_files.line("supervisor", message, facts))
 
 
 def wait_for_redis(path: Path, seconds: float = 30.0) -> None:
@@ -255,6 +255,7 @@ def main() -> None:
     parser.add_argument("--instances", action="append", default=[], metavar="NAME=N")
     parser.add_argument("--without", action="append", default=[], metavar="NAME")
     parser.add_argument("--wait-for", type=Path, metavar="SOCKET")
+    parser.add_argument("--log-bytes", type=int, default=LOG_BYTES, help="size above which a log is rotated")
     options = parser.parse_args()
     record = Record(options.run)
     with record.lock.open("w") as lock:  # held for as long as this process lives
@@ -264,7 +265,7 @@ def main() -> None:
             sys.exit("another supervisor is running")
         instances = {name: int(count) for name, _, count in (text.partition("=") for text in options.instances)}
         children = children_of(options.procfile, instances, options.without)
-        Supervisor(record, options.logs, children, options.wait_for).run()
+        Supervisor(record, options.logs, children, options.wait_for, options.log_bytes).run()
 
 
 if __name__ == "__main__":

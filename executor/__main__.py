@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from executor import http1
 from executor.agents import Agents, kill_leftovers
+from executor.log_lines import ExecutorLog
 from executor.population import Population
 from executor.server import AgentRoutes, Contact, Server
 from executor.settings import Settings
@@ -37,7 +38,9 @@ def main() -> None:
     AgentRoutes(agents, contact).add_to(server)
     workspace.add_to(server)
     socket = http1.listen(settings.listen)
-    threading.Thread(target=http1.serve, args=(socket, server.handle), name="accept", daemon=True).start()
+    log = ExecutorLog(f"{settings.name}.{settings.generation}")
+    log.write("info", "executor ready", bootId=boot_id, pid=os.getpid())
+    threading.Thread(target=http1.serve, args=(socket, log.around(server.handle)), name="accept", daemon=True).start()
     threading.Thread(target=Watch(settings, agents, contact).run, name="watch", daemon=True).start()
     spawner.run()
 

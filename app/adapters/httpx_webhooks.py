@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import time
 
+from app import log, trace
 from app.errors import Unavailable
 
 TIMEOUT_SECONDS = 10.0
@@ -26,6 +27,9 @@ class HttpxWebhooks:
 
         timestamp = str(int(time.time()))
         headers = {"Content-Type": "application/json", "webhook-id": delivery_id, "webhook-timestamp": timestamp}
+        trace_id = log.current_labels().get("trace_id")
+        if trace_id:
+            headers[trace.HEADER] = trace.parent(trace_id)
         if self._key:
             headers["webhook-signature"] = self.signature(delivery_id, timestamp, body)
         try:

@@ -7,7 +7,12 @@ from typing import Any
 
 import redis
 
+from app.adapters.redis_connection import answering
+from app.domain.metrics import series
+
 KEY = "paddock:tally"
+
+__all__ = ["KEY", "RedisTally", "series"]
 
 
 class RedisTally:
@@ -24,15 +29,15 @@ class RedisTally:
         except redis.RedisError:
             return  # a graph with a gap, and work that goes on
 
+    def merge(self, counts: Mapping[str, int]) -> None:
+        with answering(), self._client.pipeline(transaction=False) as pipe:
+            for name, amount in counts.items():
+                pipe.hincrby(KEY, name, amount)
+            pipe.execute()
+
     def read(self) -> dict[str, int]:
         try:
             found = self._client.hgetall(KEY)
         except redis.RedisError:
             return {}
         return {field.decode(): int(value) for field, value in found.items()}
-
-
-def series(name: str, labels: Mapping[str, str]) -> str:
-    """Return a series as Prometheus writes it; labels are words of ours."""
-    inside = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
-    return f"{name}{{{inside}}}"

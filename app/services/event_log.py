@@ -23,6 +23,7 @@ from app.log import logger
 from app.models import AgentRun
 from app.ports import EventStream
 from app.services import log_closing, log_rows
+from app.services.counting import Counters
 
 Change = Callable[[int], None]
 T = TypeVar("T")
@@ -46,7 +47,8 @@ class RunLog:
     """One run's log for one lease. Thread-safe. Every call may block while Redis or SQL does not answer, and raises
     `LeaseLost` once the lease is over: then nothing more is written, anywhere."""
 
-    def __init__(self, run: AgentRun, lease: Lease, stream: EventStream) -> None:
+    def __init__(self, run: AgentRun, lease: Lease, stream: EventStream, counters: Counters | None = None) -> None:
+        self._counters = counters
         self._run_id, self._tenant_id = run.id, run.tenant_id
         self._lease, self._stream = lease, stream
         self._lock = threading.RLock()
@@ -58,9 +60,9 @@ class RunLog:
         self._sealed = False
 
     @classmethod
-    def open(cls, run: AgentRun, lease: Lease, stream: EventStream) -> RunLog:
+    def open(cls, run: AgentRun, lease: Lease, stream: EventStream, counters: Counters | None = None) -> RunLog:
         """Fence older holders off, then bring SQL and Redis to the same last event. `run` is a row of this lease's epoch."""
-        log = cls(run, lease, stream)
+        log = cls(run, lease, stream, counters)
         log._patiently(log._take_over)
         return log
 
@@ -82,6 +84,7 @@ class RunLog:
         `change(last_seq)` writes the rows that the events describe, in the transaction that writes the events. It may be
         called again after a rollback. What it raises leaves the log as it was.
         """
+        begun = time.monotonic()
         with self._lock:
             self._require()
             events, size = self._number(drafts)
@@ -95,6 +98,8 @@ class RunLog:
                 self._send(events)
                 self._took(events)
                 self._keep(events, size)
+            if events:
+                self._observe("paddock_event_append_seconds", time.monotonic() - begun)
             return events
 
     def flush(self) -> None:
@@ -148,8 +153,14 @@ class RunLog:
             events.append(Event(self._run_id, seq, str(draft.type), data, round(draft.ts, 3), draft.src))
         return events, size
 
+    def _observe(self, name: str, seconds: float) -> None:
+        if self._counters is not None:
+            self._counters.observe(name, {}, seconds)
+
     def _took(self, events: Sequence[Event]) -> None:
         for event in events:
+            if self._counters is not None:
+                self._counters.add("paddock_events_total", {"type": event.type})
             self._last = event.seq
             if event.attempt in self._records:
                 self._records[event.attempt] = max(self._records[event.attempt], event.record or 0)
@@ -164,6 +175,8 @@ class RunLog:
 
     def _settle(self) -> None:
         """SQL has everything that was pending."""
+        if self._pending:
+            self._observe("paddock_event_flush_lag_seconds", time.monotonic() - self._pending_since)
         self._pending, self._pending_bytes = [], 0
         if self._saved - self._trimmed >= TRIM_EVERY:
             self._trimmed = self._saved
