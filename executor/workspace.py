@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -29,10 +30,12 @@ from executor.text_paths import to_text
 
 _CHUNK = 256 * 1024
 _OUTPUT_LIMIT = 1024 * 1024
+_LAST_WRITES_SECONDS = 10.0
 
 
 class Workspace:
-    """`trees` are the two roots by name. Writes are counted: a scan during which one happened is fuzzy."""
+    """`trees` are the two roots by name. Writes are counted: a scan during which one happened is fuzzy. From a halt on people's
+    writes are refused, so that none is acknowledged behind the last scan; a thaw admits them again."""
 
     def __init__(self, settings: Settings, spawner: Spawner, population: Population) -> None:
         self._settings, self._spawner, self._population = settings, spawner, population
@@ -44,7 +47,9 @@ class Workspace:
         self._restoring = threading.Lock()
         self._writing = 0
         self._writes = 0
-        self._writes_lock = threading.Lock()
+        self._by_people = 0
+        self._halted = False
+        self._writes_lock = threading.Condition()
 
     def add_to(self, server: Server) -> None:
         for name, route in {"validate": self.validate, "sync": self.sync, "content": self.content}.items():
@@ -55,39 +60,50 @@ class Workspace:
             ("POST", "/workspace/freeze"): self.freeze,
             ("POST", "/workspace/halt"): self.halt,
             ("POST", "/workspace/seed"): self.seed,
+        }
+        writes: dict[tuple[str, str], Route] = {
             ("PUT", "/workspace/file"): self.put_file,
             ("POST", "/workspace/mkdir"): self.mkdir,
             ("POST", "/workspace/rename"): self.rename,
             ("POST", "/workspace/delete"): self.delete,
             ("POST", "/tty/exec"): self.execute,
         }
-        for (method, path), route in effects.items():
-            server.add(method, path, self._of_this_generation(route))
+        for (method, path), route in (effects | writes).items():
+            server.add(method, path, self._of_this_generation(route, by_people=(method, path) in writes))
         server.add("POST", "/workspace/link-agent-data", self.link_agent_data)
         server.add("GET", "/workspace/tree", self.tree)
         server.add("GET", "/workspace/file", self.get_file)
         server.add("GET", "/workspace/diff", self.diff)
 
-    def _of_this_generation(self, route: Route) -> Route:
+    def _of_this_generation(self, route: Route, *, by_people: bool) -> Route:
         def checked(request: Request) -> Response:
             named = request.headers.get(protocol.GENERATION_HEADER)
             if named != str(self._settings.generation):
                 raise Refused(409, "wrong_generation", f"this is generation {self._settings.generation}, not {named}")
-            with self._counted():
+            with self._counted(by_people=by_people):
                 return route(request)
 
         return checked
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, *, by_people: bool) -> Iterator[None]:
         with self._writes_lock:
+            if by_people:
+                self._require_not_halted()
+            self._by_people += by_people
             self._writing += 1
             self._writes += 1
         try:
             yield
         finally:
             with self._writes_lock:
+                self._by_people -= by_people
                 self._writing -= 1
+                self._writes_lock.notify_all()
+
+    def _require_not_halted(self) -> None:
+        if self._halted:
+            raise Refused(409, "worker_not_active", "the sandbox is being stopped")
 
     def _quiet_mark(self) -> int | None:
         """Return a number that changes with every write through here; None while anything can write."""
@@ -148,11 +164,24 @@ class Workspace:
     # --- processes ---------------------------------------------------------------------------------------------------------
 
     def freeze(self, request: Request) -> Response:
-        act = self._population.freeze if request.json()["frozen"] else self._population.thaw
-        return json_response({"processes": act()})
+        if request.json()["frozen"]:
+            return json_response({"processes": self._population.freeze()})
+        self._halted = False
+        return json_response({"processes": self._population.thaw()})
 
     def halt(self, _: Request) -> Response:
-        return json_response({"processes": self._population.halt()})
+        """Take no more writes, kill what could write, and wait for the writes under way to end or to be refused."""
+        end = time.monotonic() + _LAST_WRITES_SECONDS
+        with self._writes_lock:
+            self._halted = True
+        killed = self._population.halt()
+        while True:
+            with self._writes_lock:
+                if self._writes_lock.wait_for(lambda: self._by_people == 0, 0.2):
+                    return json_response({"processes": killed})
+            if time.monotonic() > end:
+                raise Refused(409, "writes_under_way", "a write to the sandbox does not come to its end")
+            killed += self._population.halt()  # what a terminal had started meanwhile
 
     def execute(self, request: Request) -> Response:
         asked = request.json()
@@ -228,10 +257,13 @@ class Workspace:
         return Response(200, _read(descriptor, offset, end), headers)
 
     def put_file(self, request: Request) -> Response:
-        body = iter(lambda: request.body.read(_CHUNK), b"")
+        def body() -> Iterator[bytes]:
+            yield from iter(lambda: request.body.read(_CHUNK), b"")
+            self._require_not_halted()  # nobody is told that it is there before it is
+
         with self._tree_of(request).parent(request.query["path"], create=True) as (folder, name):
             _refuse_folder(folder, name)
-            return json_response({"size": write_atomically(folder, name, body)})
+            return json_response({"size": write_atomically(folder, name, body())})
 
     def mkdir(self, request: Request) -> Response:
         asked = request.json()

@@ -9,7 +9,7 @@ from app.domain.manifest import ROOTS
 from app.domain.worker_state import WorkerStatus
 from app.errors import AppError, Conflict
 from app.log import logger
-from app.ports import Executor, SandboxSpec
+from app.ports import Executor, ExecutorError, SandboxSpec
 from app.services import worker_rows
 from app.services.snapshots import Order, Saved, unstable
 from app.services.worker_lease import Held
@@ -103,12 +103,23 @@ class WorkerStop:
         return self._parts.sandboxes.start(SandboxSpec(self._name, self._worker.generation, self._parts.mounts, {}))
 
     def _give_up(self, error: Exception) -> None:
-        """The files are not safe: the sandbox stays, and the row says why."""
-        alive = isinstance(error, AppError) and connect(self._parts.sandboxes, self._worker) is not None
-        if alive:
+        """The files are not safe: the sandbox stays and takes writes again, and the row says why."""
+        if self._is_back_at_work(error):
             worker_rows.stop_failed(self._worker, text_of(error))
         else:
             worker_rows.mark_error(self._worker, text_of(error))
+
+    def _is_back_at_work(self, error: Exception) -> bool:
+        answered = isinstance(error, AppError) or (isinstance(error, ExecutorError) and error.kind == "http")
+        host = connect(self._parts.sandboxes, self._worker) if answered else None
+        if host is None:
+            return False
+        self._lease.require()
+        try:
+            host.freeze(False)
+        except ExecutorError:
+            return False
+        return True
 
     def _end_processes(self) -> None:
         self._lease.require()

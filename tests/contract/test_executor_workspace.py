@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,34 @@ def test_freeze_and_halt_leave_the_executor_alone(executor: HttpxExecutor) -> No
     assert not executor.scan(["workspace"], reason="test").fuzzy
     start(executor, python("print('again')"), "run_1.2")
     assert said(list(executor.follow("run_1.2", 0))) == [b"again"]
+
+
+def test_a_halt_refuses_what_people_write_until_a_thaw(executor: HttpxExecutor) -> None:
+    executor.write_file("a.txt", b"before")
+    executor.halt()
+    before = executor.scan(["workspace"], reason="test")
+    for write in (
+        lambda: executor.write_file("a.txt", b"after"),
+        lambda: executor.make_folder("after"),
+        lambda: executor.rename("a.txt", "after.txt"),
+        lambda: executor.execute("touch after", cwd="/workspace", timeout_ms=1000),
+    ):
+        with pytest.raises((Conflict, ExecutorError)) as refused:
+            write()
+        assert refused.value.code == "worker_not_active"
+    assert executor.scan(["workspace"], reason="test", known=before).same_stamps(before)
+    executor.freeze(False)
+    executor.write_file("a.txt", b"after")
+    assert executor.read_file("a.txt", offset=0, limit=10)[0] == b"after"
+
+
+def test_a_command_under_way_at_a_halt_has_ended_when_that_is_answered(executor: HttpxExecutor) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        typing = threads.submit(lambda: executor.execute("sleep 60; echo late > late.txt", cwd="/", timeout_ms=60_000))
+        eventually(lambda: executor.scan(["workspace"], reason="test").fuzzy, what="the command runs")
+        executor.halt()
+        assert typing.result(10).exit_code != 0
+    assert not executor.scan(["workspace"], reason="test").fuzzy
 
 
 # --- files -----------------------------------------------------------------------------------------------------------------

@@ -284,6 +284,34 @@ def test_a_file_written_between_the_two_scans_keeps_the_sandbox(house: House) ->
     assert manifest.find("workspace", "late.txt") is not None
 
 
+def test_an_upload_behind_the_last_scan_is_refused_and_one_after_a_failed_stop_is_taken(house: House) -> None:
+    session = house.session()
+    host: Any = house.start(session).executor
+    fill(house, session)
+    scan, codes = host.scan, []
+
+    def scan_then_upload(roots: Any, *, reason: str, known: Any = None) -> Any:
+        found = scan(roots, reason=reason, known=known)
+        if reason == "gate":
+            with pytest.raises(Conflict) as refused:
+                host.write_file("late.txt", b"never acknowledged")
+            codes.append(refused.value.code)
+            if len(codes) == 1:
+                write(house.folder(session), {"new.txt": "keeps the sandbox this time"})
+                return scan(roots, reason=reason, known=known)
+        return found
+
+    host.scan = scan_then_upload
+    with pytest.raises(Conflict, match="written to"):
+        house.workers.stop(session.id)
+    host.write_file("late.txt", b"acknowledged")
+    receipt = house.workers.stop(session.id)
+    assert codes == ["worker_not_active"] * 2
+    stream, _ = house.snapshots.open_file(Snapshot.get_by_id(receipt["snapshotId"]), "late.txt")
+    with stream:
+        assert stream.read() == b"acknowledged"
+
+
 def test_same_size_same_second_writes_do_not_slip_through_the_gate(house: House) -> None:
     session = house.session()
     host: Any = house.start(session).executor

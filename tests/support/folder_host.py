@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from app.domain.manifest import RACY_SECONDS, Entry, Manifest, Root
 from app.domain.paths import path_outside, workspace_path
 from app.domain.turn import Probe, ProbeResult
-from app.errors import Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.ports import CommandResult, ExecutorError, SandboxSpec
 
 
@@ -28,6 +28,7 @@ class FolderHost:
     def __init__(self, folder: Path, generation: int) -> None:
         self.folder, self.generation = folder, generation
         self.alive = True
+        self.halted = False
         self.reads = 0
         self.before_content: Callable[[], None] = lambda: None
         self.calls: list[str] = []
@@ -99,10 +100,12 @@ class FolderHost:
 
     def freeze(self, frozen: bool) -> int:
         self._called("freeze")
+        self.halted = self.halted and frozen
         return 0
 
     def halt(self) -> int:
         self._called("halt")
+        self.halted = True
         return 0
 
     def seed(
@@ -147,6 +150,8 @@ class FolderHost:
             return stream.read(limit), facts
 
     def write_file(self, path: str, data: bytes) -> None:
+        if self.halted:
+            raise Conflict("worker_not_active", "the sandbox is being stopped")
         (self.root("workspace") / workspace_path(path)).write_bytes(data)
 
     def diff(self, baseline: str | None = None) -> Mapping[str, Any]:
