@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from app import places
+from app.agent_settings import AgentSettings
 
 
 def _names(*names: str) -> Any:
@@ -27,12 +28,14 @@ SECRET_NAMES = (
     "S3_ACCESS_KEY",
     "S3_SECRET_KEY",
     "PADDOCK_WEBHOOK_SECRET",
+    "EXECUTOR_AUTH_TOKEN",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
+    "OPENAI_API_KEY",
 )
 
 
-class Settings(BaseSettings):
+class Settings(AgentSettings):
     """Everything has a default that works on one machine."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, frozen=True)
@@ -171,6 +174,17 @@ class Settings(BaseSettings):
         validation_alias=_names("PADDOCK_WEBHOOK_SECRET"),
         description="`whsec_` and base64; signs what both are sent.",
     )
+    wedged_seconds: float = Field(
+        20,
+        validation_alias=_names("PADDOCK_WEDGED_SECONDS"),
+        description="A process that makes no progress for this long makes `/health` answer 503 and is an alert.",
+    )
+    log_bytes: int = Field(
+        10 * 1024 * 1024,
+        ge=4096,
+        validation_alias=_names("PADDOCK_LOG_BYTES"),
+        description="Above this size a file of `PADDOCK_VAR/logs` is moved to `.log.1`.",
+    )
     alert_queue_seconds: float = Field(
         120,
         validation_alias=_names("PADDOCK_ALERT_QUEUE_SECONDS"),
@@ -182,20 +196,51 @@ class Settings(BaseSettings):
         description="How long an executor lets its agent work without hearing from Paddock; 0: not at all.",
     )
     stop_grace_seconds: float = Field(
-        5,
+        2,
         validation_alias=_names("PADDOCK_STOP_GRACE_SECONDS"),
         description="Between interrupt, SIGTERM and SIGKILL of an agent.",
+    )
+    run_log_bytes: int = Field(
+        64 * 1024 * 1024,
+        gt=0,
+        validation_alias=_names("PADDOCK_RUN_LOG_BYTES"),
+        description="Largest log of a run; beyond it text and tool output are left out, and `output_truncated` says so.",
     )
     heartbeat_seconds: float = Field(
         15,
         validation_alias=_names("PADDOCK_HEARTBEAT_SECONDS"),
         description="Between two heartbeat events of a stream.",
     )
+    min_free_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        validation_alias=_names("PADDOCK_MIN_FREE_BYTES"),
+        description="With less free disk below PADDOCK_VAR no new work is taken; 0: never mind.",
+    )
+    redis_full_percent: float = Field(
+        90,
+        gt=0,
+        le=100,
+        validation_alias=_names("PADDOCK_REDIS_FULL_PERCENT"),
+        description="Above this part of its `maxmemory` Redis is full: no new work is taken.",
+    )
     max_body_bytes: int = Field(
         1_048_576, validation_alias=_names("PADDOCK_MAX_BODY_BYTES"), description="Largest JSON body taken."
     )
     max_bundle_bytes: int = Field(
         512 * 1024 * 1024, validation_alias=_names("PADDOCK_MAX_BUNDLE_BYTES"), description="Largest git bundle taken."
+    )
+    idempotency_seconds: float = Field(
+        86_400,
+        ge=120,
+        validation_alias=_names("PADDOCK_IDEMPOTENCY_SECONDS"),
+        description="How long an Idempotency-Key holds; used again after that it is a new request.",
+    )
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=_names("PADDOCK_RETENTION_DAYS"),
+        description="Logs and older snapshots of sessions that were archived or not used for so long are deleted; unset: never.",
     )
     calls_per_minute: int = Field(
         60_000,
@@ -221,6 +266,32 @@ class Settings(BaseSettings):
         description="`off` runs local sandboxes without bubblewrap even where it works.",
     )
 
+    external_silence_seconds: float = Field(
+        600,
+        gt=0,
+        validation_alias=_names("PADDOCK_EXTERNAL_SILENCE_SECONDS"),
+        description="How long an external executor may be silent before the run that it bound fails.",
+    )
+    external_stop_seconds: float = Field(
+        30,
+        gt=0,
+        validation_alias=_names("PADDOCK_EXTERNAL_STOP_SECONDS"),
+        description="How long it has to end a run that it was asked to stop; then the run is canceled without it.",
+    )
+    executor_base_url: str = Field(
+        "",
+        validation_alias=_names("EXECUTOR_BASE_URL"),
+        description="Address of one external executor host for all sessions; empty: each sandbox has its own on this machine.",
+    )
+    executor_auth_token: str = Field(
+        "", validation_alias=_names("EXECUTOR_AUTH_TOKEN"), description="Token that the external executor host asks for."
+    )
+    executor_retry_status_codes: str = Field(
+        "500,502,503,504",
+        pattern=r"^\s*(5\d\d)?(\s*,\s*5\d\d)*\s*$",
+        validation_alias=_names("EXECUTOR_RETRY_STATUS_CODES"),
+        description="Answers of an executor after which a call is tried again.",
+    )
     executor_max_retries: int = Field(
         3, validation_alias=_names("EXECUTOR_MAX_RETRIES"), description="Tries of a call to an executor."
     )
@@ -229,34 +300,6 @@ class Settings(BaseSettings):
     )
     executor_timeout_ms: float = Field(
         15000, validation_alias=_names("EXECUTOR_TIMEOUT_MS"), description="Longest wait for an executor's answer."
-    )
-
-    anthropic_api_key: str = Field(
-        "", validation_alias=_names("ANTHROPIC_API_KEY"), description="Key of the Anthropic API, for Claude Code."
-    )
-    anthropic_auth_token: str = Field(
-        "", validation_alias=_names("ANTHROPIC_AUTH_TOKEN"), description="Bearer token instead of a key."
-    )
-    anthropic_base_url: str = Field(
-        "", validation_alias=_names("ANTHROPIC_BASE_URL"), description="Another address that speaks the Anthropic API."
-    )
-    anthropic_model: str = Field(
-        "", validation_alias=_names("ANTHROPIC_MODEL"), description="Model of Claude Code where a run names none."
-    )
-    claude_code_enable_tasks: str = Field(
-        "",
-        validation_alias=_names("CLAUDE_CODE_ENABLE_TASKS"),
-        description="`0` gives Claude Code its TodoWrite tool instead of its Task tools.",
-    )
-    claude_code_max_retries: str = Field(
-        "",
-        validation_alias=_names("CLAUDE_CODE_MAX_RETRIES"),
-        description="Tries of one model call by Claude Code itself, before the attempt fails.",
-    )
-    claude_code_path: str = Field(
-        "",
-        validation_alias=_names("PADDOCK_CLAUDE_CODE_PATH"),
-        description="Another Claude Code binary than the installed wheel's.",
     )
 
     @property
@@ -290,17 +333,11 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
-    def provider_settings(self) -> dict[str, str]:
-        """What agents need to reach their models, by the names users know; unset ones are left out."""
-        names = {
-            "ANTHROPIC_API_KEY": self.anthropic_api_key,
-            "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
-            "ANTHROPIC_BASE_URL": self.anthropic_base_url,
-            "ANTHROPIC_MODEL": self.anthropic_model,
-            "CLAUDE_CODE_ENABLE_TASKS": self.claude_code_enable_tasks,
-            "CLAUDE_CODE_MAX_RETRIES": self.claude_code_max_retries,
-        }
-        return {name: value for name, value in names.items() if value}
+    def secrets(self) -> list[str]:
+        """Values that must never be seen: secrets, and the passwords within addresses."""
+        fields = [name for name, names in names_of_settings().items() if set(names) & set(SECRET_NAMES)]
+        values = [str(getattr(self, name)) for name in fields]
+        return [part for value in values for part in (value, urlsplit(value).password if "://" in value else "") if part]
 
 
 def names_of_settings() -> dict[str, tuple[str, ...]]:

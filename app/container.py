@@ -19,18 +19,34 @@ from app.adapters.folder_object_store import FolderObjectStore
 from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.adapters.redis_event_stream import RedisEventStream
+from app.adapters.redis_gauge import InfoRedisGauge
+from app.adapters.redis_process_board import RedisProcessBoard
 from app.adapters.redis_tally import RedisTally
 from app.config import Settings
-from app.ports import Bell, EventStream, ObjectStore, Sandboxes, Tally, WebhookSender
+from app.errors import Unavailable
+from app.ports import (
+    Bell,
+    EventStream,
+    ObjectStore,
+    ProcessBoard,
+    RedisGauge,
+    Sandboxes,
+    Tally,
+    WebhookSender,
+)
 from app.providers.registry import Registry, build_registry
-from app.services import holders
+from app.services import holders, redis_check
+from app.services.counting import Counters
 from app.services.lease_keeper import LeaseKeeper
 from app.services.maintenance import Maintenance, MaintenanceParts
+from app.services.progress import Progress
 from app.services.reconcile import Reconcile
+from app.services.retention import Retention
 from app.services.run_driver import DriverParts
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
 from app.services.waiting import Waiting
+from app.services.watermarks import Watermarks
 from app.services.webhooks import Webhooks
 
 
@@ -57,7 +73,17 @@ class Container:
 
     @cached_property
     def bell(self) -> Bell:
-        made: Bell = self._part("bell", lambda: DramatiqBell(self.broker, self.redis))
+        made: Bell = self._part("bell", lambda: DramatiqBell(self.settings.redis))
+        return made
+
+    @cached_property
+    def redis_gauge(self) -> RedisGauge:
+        made: RedisGauge = self._part("redis_gauge", lambda: InfoRedisGauge(self.settings.redis))
+        return made
+
+    @cached_property
+    def watermarks(self) -> Watermarks:
+        made: Watermarks = self._part("watermarks", lambda: Watermarks(self.settings, self.redis_gauge))
         return made
 
     @cached_property
@@ -74,7 +100,7 @@ class Container:
     def providers(self) -> Registry:
         settings = self.settings
         made: Registry = self._part(
-            "providers", lambda: build_registry(settings.provider_mode, settings.claude_code_path)
+            "providers", lambda: build_registry(settings.provider_mode, settings.agent_paths)
         )
         return made
 
@@ -85,7 +111,7 @@ class Container:
     @cached_property
     def session_workers(self) -> SessionWorkers:
         mounts = {target: path for provider in self.providers.list() for target, path in provider.mounts().items()}
-        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts)
+        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts, counters=self.counters)
 
     @cached_property
     def waiting(self) -> Waiting:
@@ -94,12 +120,25 @@ class Container:
     @cached_property
     def webhooks(self) -> Webhooks:
         made: WebhookSender = self._part("webhook_sender", lambda: HttpxWebhooks(self.settings.webhook_secret))
-        return Webhooks(self.settings, made)
+        return Webhooks(self.settings, made, self.board, self.counters)
 
     @cached_property
     def tally(self) -> Tally:
         made: Tally = self._part("tally", lambda: RedisTally(self.redis))
         return made
+
+    @cached_property
+    def counters(self) -> Counters:
+        return Counters(self.tally)
+
+    @cached_property
+    def board(self) -> ProcessBoard:
+        made: ProcessBoard = self._part("board", lambda: RedisProcessBoard(self.redis))
+        return made
+
+    @cached_property
+    def progress(self) -> Progress:
+        return Progress()
 
     @cached_property
     def reconcile(self) -> Reconcile:
@@ -117,6 +156,7 @@ class Container:
                 webhooks=self.webhooks,
                 reconcile=self.reconcile,
                 tally=self.tally,
+                retention=Retention(self.settings, self.snapshots),
             )
         )
 
@@ -135,8 +175,18 @@ class Container:
             providers=self.providers,
             session_workers=self.session_workers,
             keeper=LeaseKeeper(),
+            counters=self.counters,
+            progress=self.progress,
+            watermarks=self.watermarks,
             stopping=threading.Event(),
         )
+
+    def require_fit_redis(self) -> None:
+        """For entry points, before they begin: leave, with status 1 and what to do, where Redis would not keep what it is told."""
+        try:
+            redis_check.require_fit(self.redis_gauge, own=not self.settings.redis_url)
+        except Unavailable as unfit:
+            raise SystemExit(f"{unfit.message} {unfit.remedy}") from None
 
     def _part(self, name: str, make: Any) -> Any:
         return self.overrides[name] if name in self.overrides else make()

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlparse
@@ -47,6 +47,9 @@ def connect(url: str) -> peewee.Database:
             str(path), max_connections=200, timeout=30, pragmas=pragmas, check_same_thread=False
         )
     if scheme in ("postgres", "postgresql"):
+        from app import postgres_wait  # late: only who has a PostgreSQL needs its driver
+
+        postgres_wait.install()
         options = parse_url(url)
         name = options.pop("database")
         return _PatientPostgres(name, max_connections=200, stale_timeout=300, timeout=30, **options)
@@ -144,7 +147,7 @@ def migrate(database: peewee.Database, only: Collection[str] | None = None) -> l
     in parallel."""
     suffix = ".sqlite.sql" if is_sqlite(database) else ".postgres.sql"
     applied = []
-    with _transaction_of(database):
+    with _patience(database), _transaction_of(database):
         if not is_sqlite(database):
             database.execute_sql("SELECT pg_advisory_xact_lock(724011)")
         database.execute_sql("CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY)")
@@ -158,6 +161,14 @@ def migrate(database: peewee.Database, only: Collection[str] | None = None) -> l
             database.execute_sql(f"INSERT INTO schema_migrations (name) VALUES ('{name}')")  # noqa: S608 - a file name of ours
             applied.append(name)
     return applied
+
+
+def _patience(database: peewee.Database) -> AbstractContextManager[None]:
+    if is_sqlite(database):
+        return nullcontext()
+    from app import postgres_wait
+
+    return postgres_wait.patience()
 
 
 def migration_names(*, sqlite: bool) -> list[str]:

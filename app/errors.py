@@ -69,6 +69,13 @@ class Conflict(AppError):
     title = "Conflict"
 
 
+class Gone(AppError):
+    """It was there, and was let go of for good."""
+
+    status = 410
+    title = "Gone"
+
+
 class LimitExceeded(AppError):
     """Too much or too often. `retry_after_seconds` goes out as `Retry-After`."""
 
@@ -87,6 +94,7 @@ class Unavailable(AppError):
     status = 503
     title = "Temporarily unavailable"
     retryable = True
+    retry_after_seconds = 1
 
 
 class LeaseLost(Exception):

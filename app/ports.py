@@ -67,7 +67,7 @@ class Providers(Protocol):
 # --- the sandbox -------------------------------------------------------------------------------------------------------
 
 
-class ExecutorError(Exception):
+class ExecutorRequestError(Exception):
     """The executor did not do it. `kind` is http, timeout or network; `status` and `code` are set for http."""
 
     def __init__(
@@ -81,6 +81,15 @@ class ExecutorError(Exception):
             f"executor {path}: {kind} {self.status or ''} {self.code} {self.message} ({attempt}/{max_attempts})"
         )
 
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a log tells of it."""
+        told = {"kind": self.kind, "path": self.path, "attempt": self.attempt, "maxAttempts": self.max_attempts}
+        return {**told, "status": self.status, "code": self.code, "error": self.message}
+
+
+ExecutorError = ExecutorRequestError
+"""The short name, for all who only need to know that the executor did not do it."""
 
 AGENT_EXITED = "agent_exited"
 """`ExecutorError.code` where something was meant for an agent whose journal is closed."""

@@ -16,8 +16,11 @@ import redis
 
 from app import db
 from app.adapters.bubblewrap import sandbox_mode
+from app.adapters.redis_gauge import InfoRedisGauge
 from app.config import Settings
+from app.errors import AppError
 from app.providers.registry import build_registry
+from app.services import redis_check
 from cli import embedded_redis, first_start, lifecycle
 from cli.errors import CommandFailed
 from cli.house import House, address
@@ -45,7 +48,7 @@ def examine(house: House, settings: Settings) -> list[Finding]:
         python(),
         git(),
         bubblewrap(settings),
-        disk(house),
+        disk(house, settings),
         database(settings),
         redis_server(settings, running),
         web(settings, running),
@@ -76,7 +79,7 @@ def bubblewrap(settings: Settings) -> Finding:
     return Finding("sandbox", "ok", "bubblewrap: agents have their own view of the file system")
 
 
-def disk(house: House) -> Finding:
+def disk(house: House, settings: Settings) -> Finding:
     folder = house.var
     while not folder.exists():
         folder = folder.parent
@@ -84,6 +87,10 @@ def disk(house: House) -> Finding:
     text = f"{free / 1024**3:.1f} GiB free for {house.var}"
     if not os.access(folder, os.W_OK):
         return Finding("disk", "problem", f"{folder} cannot be written", "Choose another folder: PADDOCK_VAR")
+    if free < settings.min_free_bytes:
+        return Finding(
+            "disk", "problem", f"{text}: no new work is taken", "Make room, or lower PADDOCK_MIN_FREE_BYTES."
+        )
     if free < LEAST_FREE_BYTES:
         return Finding("disk", "warning", text, "Make room, or choose another folder: PADDOCK_VAR")
     return Finding("disk", "ok", text)
@@ -106,18 +113,27 @@ def redis_server(settings: Settings, running: bool) -> Finding:
     if not settings.redis_url and not running:
         return Finding("redis", "ok", f"started with the rest: {embedded_redis.find_binary()}")
     try:
-        with redis.Redis.from_url(settings.redis) as client:
-            info = client.info("server")
-    except redis.RedisError as error:
+        state = InfoRedisGauge(settings.redis).look()
+    except (AppError, redis.RedisError) as error:
         remedy = "Look at REDIS_URL." if settings.redis_url else "Look at `make logs`; `make up` starts it."
         return Finding("redis", "problem", f"does not answer: {error}", remedy)
-    name = info.get("valkey_version") or info.get("redis_version")
-    return Finding("redis", "ok", f"{name} answers ({'REDIS_URL' if settings.redis_url else settings.redis_socket})")
+    faults = redis_check.faults_of(state, own=not settings.redis_url)
+    if faults:
+        worst = redis_check.first_fatal(faults)
+        text = " ".join(fault.message for fault in faults)
+        remedy = " ".join(fault.remedy for fault in faults)
+        return Finding("redis", "warning" if worst is None else "problem", text, remedy)
+    return Finding(
+        "redis", "ok", f"{state.name} answers ({'REDIS_URL' if settings.redis_url else settings.redis_socket})"
+    )
 
 
 def web(settings: Settings, running: bool) -> Finding:
     if running:
         code, _ = lifecycle.ask_ready()
+        unwell = lifecycle.find_unwell()
+        if unwell:
+            return Finding("web", "problem", "; ".join(unwell), "End the process that is named; it is started again.")
         if code == 200:
             return Finding("web", "ok", f"ready at {address()}")
         return Finding("web", "problem", f"{address()} is not ready", "Look at `make status` and `make logs`.")
@@ -130,7 +146,7 @@ def web(settings: Settings, running: bool) -> Finding:
 
 def agents(settings: Settings) -> Iterator[Finding]:
     """One finding per provider: version and credentials, never a call to a model."""
-    for provider in build_registry(settings.provider_mode, settings.claude_code_path).list():
+    for provider in build_registry(settings.provider_mode, settings.agent_paths).list():
         readiness = provider.readiness(settings.provider_settings)
         version = f"version {readiness.version}" if readiness.version else "version unknown"
         if readiness.failure is None:

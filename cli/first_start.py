@@ -12,8 +12,8 @@ import peewee
 
 from app import db, migrate
 from app.config import Settings
-from app.errors import AppError, Unauthenticated
-from app.services import identity
+from app.errors import AppError, Unauthenticated, Unavailable
+from app.services import identity, redis_check
 from cli.errors import CommandFailed
 from cli.house import House, address
 
@@ -46,6 +46,20 @@ def prepare(house: House, settings: Settings) -> None:
             owner = identity.find_first_owner()
             if owner is not None:
                 write_secret(house.owner_token, identity.create_token(owner, "this machine").value)
+
+
+def require_fit_redis(settings: Settings) -> None:
+    """Raise CommandFailed where the Redis of REDIS_URL would not keep what it is told. One that does not answer is waited for later."""
+    if not settings.redis_url:
+        return
+    from app.adapters.redis_gauge import InfoRedisGauge  # late: only a start needs it
+
+    try:
+        redis_check.require_fit(InfoRedisGauge(settings.redis), own=False)
+    except Unavailable as unfit:
+        raise CommandFailed(
+            "Redis cannot be used as it is set up.", detail=unfit.message, remedy=unfit.remedy or ""
+        ) from unfit
 
 
 def login_link(settings: Settings) -> str:

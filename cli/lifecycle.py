@@ -52,6 +52,7 @@ def up(house: House) -> Settings:
             if left:
                 say(f"cleared away what an earlier start left: {', '.join(left)}")
             require_free_port(settings.host, settings.port)
+            first_start.require_fit_redis(settings)
             say("preparing the database")
             first_start.prepare(house, settings)
             say("starting redis, web, workers and scheduler")
@@ -80,6 +81,7 @@ def supervisor_command(house: House, settings: Settings) -> tuple[list[str], dic
     """Return the supervisor's argv and environment; the Procfile's `python` is this one."""
     argv = [sys.executable, "-m", "cli.supervisor", "--procfile", str(ROOT / "Procfile")]
     argv += ["--run", str(house.run), "--logs", str(house.logs), "--instances", f"worker={settings.worker_processes}"]
+    argv += ["--log-bytes", str(settings.log_bytes)]
     argv += ["--without", "redis"] if settings.redis_url else ["--wait-for", str(settings.redis_socket)]
     folder = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
     path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -92,6 +94,7 @@ def become_supervisor(house: House) -> NoReturn:
     settings = load_settings()
     Record(house.run).clear_leftovers()
     require_free_port(settings.host, settings.port)
+    first_start.require_fit_redis(settings)
     first_start.prepare(house, settings)
     running.note(house)
     argv, environment = supervisor_command(house, settings)
@@ -155,10 +158,20 @@ def wait_until_ready(house: House, record: Record) -> None:
 
 def ask_ready() -> tuple[int, dict[str, Any]]:
     """Return the status and body of `GET /ready`; (0, {}) where nobody answers."""
+    return _ask("/ready")
+
+
+def find_unwell() -> list[str]:
+    """Return what `GET /health` says of processes that do not get on; empty where all do, or nobody answers."""
+    checks = _ask("/health")[1].get("checks", {})
+    return [str(check.get("error")) for check in checks.values() if check.get("status") != "ok"]
+
+
+def _ask(path: str) -> tuple[int, dict[str, Any]]:
     parts = urlsplit(address())
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=5)
     try:
-        connection.request("GET", "/ready")
+        connection.request("GET", path)
         response = connection.getresponse()
         body = json.loads(response.read() or b"{}")
         return response.status, body if isinstance(body, dict) else {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flask import request
+from flask import g
 from pydantic.alias_generators import to_camel
 
-from app import ids
 from app.domain import repo_address
+from app.domain.external import EXTERNAL
 from app.domain.permissions import Permission, Principal
 from app.errors import Invalid, NotFound
 from app.services.run_creation import NewRun, NewSession
@@ -19,12 +18,9 @@ from web import access
 from web.parts import Parts
 from web.schemas.runs import Enqueue, Repo, RunCreation
 
-_TRACE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?\Z")
-
 
 def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transaction: Callable[[str], None]) -> NewRun:
-    """Return the run as it may be created. Raises Invalid, or NotFound for a session, app or bundle out of reach."""
+    """Return the run as it may be created. Raises Invalid, NotFound for a session, app or bundle out of reach, or NoRoom."""
     prompt = _prompt(body)
     _refuse_app(body)
     _refuse_unsupported(body)
@@ -39,7 +35,9 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
     else:
         session = _new_session(parts, principal, body)
         provider, model = body.provider or parts.settings.default_provider, body.model
-    parts.readiness.require(provider)
+    if provider != EXTERNAL:
+        parts.readiness.require(provider)
+    parts.container.watermarks.require_room()
     return NewRun(
         tenant_id=principal.tenant_id,
         user_id=principal.user_id,
@@ -52,7 +50,7 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
         on_busy=body.on_busy,
         priority=body.priority,
         run_id=body.run_id if isinstance(body, Enqueue) else None,
-        trace_id=_trace_id(),
+        trace_id=g.trace_id,
         in_transaction=in_transaction,
     )
 
@@ -121,12 +119,3 @@ def text_of_messages(messages: Iterable[Mapping[str, Any]]) -> str:
 def addresses_of(host: str) -> list[str]:
     """Return all addresses of a host, as the client that clones will see them."""
     return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
-
-
-def _trace_id() -> str:
-    """The caller's trace goes on where it names one: W3C Trace Context (`traceparent`), or `X-Trace-Id`."""
-    parent = _TRACEPARENT.match(request.headers.get("traceparent", ""))
-    if parent and not parent.string.startswith("ff"):
-        return parent[1]
-    given = request.headers.get("X-Trace-Id", "")
-    return given if _TRACE_ID.match(given) else ids.new_id("trc")

@@ -6,7 +6,7 @@ What is not known to be the caller's or a part's fault is 500 with a request id 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,9 +17,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from app.domain.problems import PROBLEMS
-from app.errors import AppError, Invalid, LimitExceeded, NotFound
+from app.errors import AppError, Invalid, LimitExceeded, NotFound, Unavailable
 from app.log import logger
 from app.ports import ExecutorError
+from app.services.watermarks import NO_ROOM, RETRY_AFTER_SECONDS
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -78,6 +79,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(peewee.OperationalError, _database)
     app.register_error_handler(peewee.InterfaceError, _database)
     app.register_error_handler(ExecutorError, _executor)
+    app.register_error_handler(OSError, _system)
     app.register_error_handler(Exception, _unknown)
 
 
@@ -118,7 +120,7 @@ def _wants_page() -> bool:
 
 def _of_app_error(error: AppError) -> Answer:
     headers: dict[str, str] = {}
-    if isinstance(error, LimitExceeded):
+    if isinstance(error, LimitExceeded | Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif error.retryable:
         headers["Retry-After"] = "1"
@@ -156,6 +158,15 @@ def _database(error: Exception) -> Response:
     return respond(
         Answer(answer.status, answer.code, answer.title, answer.detail, retryable=True, headers=answer.headers)
     )
+
+
+def _system(error: OSError) -> Response:
+    """A disk without room is an outage like others; what else the system refuses is a defect."""
+    if error.errno not in NO_ROOM:
+        return _unknown(error)
+    logger.bind(error=str(error)).error("disk full")
+    answer = _listed(503, "disk_full", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return respond(replace(answer, retryable=True))
 
 
 def _executor(error: ExecutorError) -> Response:

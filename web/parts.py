@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -12,10 +11,12 @@ from app.adapters.redis_try_counter import RedisTryCounter
 from app.config import Settings
 from app.container import Container
 from app.services.log_reader import LogReader
+from app.services.process_health import Reporter
 from app.services.workspaces import Workspaces
 from web.hub import Hub
 from web.limits import CallLimit, LoginLimit
 from web.open_streams import OpenStreams
+from web.probes import Probes
 from web.readiness import ProviderReadiness
 
 
@@ -31,8 +32,8 @@ class Parts:
     streams: OpenStreams
     readiness: ProviderReadiness
     workspaces: Workspaces
-    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """Requests since the start of this process, by declared route (never by address, which callers can make up) and status."""
+    reporter: Reporter
+    probes: Probes = field(default_factory=Probes)
 
     @property
     def settings(self) -> Settings:
@@ -43,15 +44,21 @@ def join(container: Container) -> Parts:
     """Make web's own parts."""
     settings = container.settings
     reader = LogReader(container.stream)
+    progress = container.progress
+    progress.expect("hub", settings.heartbeat_seconds + settings.wedged_seconds)
+    reporter = Reporter("web", container.owner, progress, container.board)
+    streams = OpenStreams(settings.streams_per_principal)
+    reporter.streams = streams.count
     return Parts(
         container=container,
-        hub=Hub(reader, RedisLiveFeed(settings.redis), settings.heartbeat_seconds),
+        hub=Hub(reader, RedisLiveFeed(settings.redis), settings.heartbeat_seconds, lambda: progress.turned("hub")),
         log_reader=reader,
         calls=CallLimit(settings.calls_per_minute),
         logins=LoginLimit(RedisTryCounter(container.redis)),
-        streams=OpenStreams(settings.streams_per_principal),
+        streams=streams,
         readiness=ProviderReadiness(container.providers, settings.provider_settings),
         workspaces=Workspaces(container.session_workers, container.snapshots),
+        reporter=reporter,
     )
 
 

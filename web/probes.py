@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from app import db
 
-Check = dict[str, str]
-PATIENCE_SECONDS = 3.0
+Check = Mapping[str, Any]
+PATIENCE_SECONDS = 4.0
 
 
 class Probes:

@@ -10,8 +10,11 @@ from web import create_app
 
 def _build() -> Flask:
     settings = config.load()
-    log.configure("web", level=settings.log_level, as_json=settings.log_json)
-    return create_app(container.build(settings))
+    log.configure("web", level=settings.log_level, as_json=settings.log_json, secrets=settings.secrets)
+    log.capture()
+    parts = container.build(settings)
+    parts.require_fit_redis()
+    return create_app(parts)
 
 
 app = _build()

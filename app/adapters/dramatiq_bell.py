@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import dramatiq
-import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Callbacks, Pipelines, ShutdownNotifications
 
-from app.adapters.redis_connection import answering
+from app.adapters.redis_connection import answering, connect
 from app.errors import Unavailable
 from app.log import logger
 
@@ -18,6 +20,10 @@ GRANT_WISHES = "grant_wishes"
 BELLS_ENOUGH = 256
 """With so many unheard bells in the queue one more says nothing new."""
 COMMANDS_PATTERN = "paddock:run:*:commands"
+CONSUMER_SECONDS = 10.0
+RING_SECONDS = 1.0
+DEAF_SECONDS = 2.0
+"""So long nobody rings after a bell was not heard: people wait for the answers of those who ring, and the sweep rings again."""
 _DATABASE = 1
 """Dramatiq looks over all keys of its database when a worker has died, so it gets one of its own."""
 
@@ -26,13 +32,12 @@ def commands_channel(run_id: str) -> str:
     return f"paddock:run:{run_id}:commands"
 
 
-def make_broker(url: str) -> RedisBroker:
+def make_broker(url: str, *, answer_seconds: float = CONSUMER_SECONDS, retries: int = 1) -> RedisBroker:
     """Return Paddock's broker. No retries and no time limit: SQL decides what is tried again and for how long."""
     separator = "&" if "?" in url else "?"
     target = f"{url}{separator}db={_DATABASE}" if url.startswith("unix:") else _with_database(url)
-    client = redis.Redis.from_url(target, socket_timeout=10, socket_connect_timeout=2)
     return RedisBroker(
-        client=client,
+        client=connect(target, answer_seconds=answer_seconds, retries=retries),
         middleware=[ShutdownNotifications(), Callbacks(), Pipelines()],
         heartbeat_timeout=15_000,
         maintenance_chance=100_000,
@@ -47,10 +52,13 @@ def _with_database(url: str) -> str:
 
 
 class DramatiqBell:
-    """`app.ports.Bell`. A ring that Redis does not take is only logged: the sweep rings again."""
+    """`app.ports.Bell`. A ring that Redis does not take is only logged, and takes little time: the sweep rings again."""
 
-    def __init__(self, broker: RedisBroker, client: redis.Redis) -> None:
-        self._broker, self._client = broker, client
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._broker = make_broker(url, answer_seconds=RING_SECONDS, retries=0)
+        self._client = connect(url, answer_seconds=RING_SECONDS, retries=0)
+        self._clock = clock
+        self._deaf_until = 0.0
 
     def ring_runs(self) -> None:
         self._ring(RUNS_QUEUE, DRIVE_RUNS)
@@ -59,18 +67,22 @@ class DramatiqBell:
         self._ring(MAINTENANCE_QUEUE, GRANT_WISHES, session_id)
 
     def ring_command(self, run_id: str) -> None:
-        try:
-            with answering():
-                self._client.publish(commands_channel(run_id), "")
-        except Unavailable as error:
-            logger.warning("bell not heard", run_id=run_id, error=error.message)
+        self._tried(lambda: self._client.publish(commands_channel(run_id), ""), commands_channel(run_id))
         self.ring_runs()
 
     def _ring(self, queue: str, actor: str, *arguments: str) -> None:
+        def ring() -> None:
+            if self._broker.client.llen(f"{self._broker.namespace}:{queue}") < BELLS_ENOUGH:
+                self._broker.enqueue(dramatiq.Message(queue, actor, arguments, {}, {}))
+
+        self._tried(ring, queue)
+
+    def _tried(self, ring: Callable[[], object], what: str) -> None:
+        if self._clock() < self._deaf_until:
+            return
         try:
             with answering():
-                if self._broker.client.llen(f"{self._broker.namespace}:{queue}") >= BELLS_ENOUGH:
-                    return
-                self._broker.enqueue(dramatiq.Message(queue, actor, arguments, {}, {}))
+                ring()
         except (Unavailable, dramatiq.errors.DramatiqError) as error:
-            logger.warning("bell not rung", queue=queue, error=str(error))
+            self._deaf_until = self._clock() + DEAF_SECONDS
+            logger.warning("bell not rung", bell=what, error=str(error))

@@ -17,13 +17,15 @@ _NOT_NOW = ("OOM ", "MISCONF ", "READONLY ", "LOADING ", "MASTERDOWN ", "NOREPLI
 """What Redis says when it is full, cannot write its file, or is not the one to write to; a script wraps it in its own words."""
 
 
-def connect(url: str, *, max_connections: int = 256) -> redis.Redis:
+def connect(
+    url: str, *, answer_seconds: float = ANSWER_SECONDS, retries: int = 1, max_connections: int = 256
+) -> redis.Redis:
     """Return a client for commands that answer at once. It tries twice and no more: callers know how long they may wait."""
     return redis.Redis.from_url(
         url,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        retry=Retry(ConstantBackoff(0.02), 1),
+        socket_timeout=answer_seconds,
+        socket_connect_timeout=min(CONNECT_SECONDS, answer_seconds),
+        retry=Retry(ConstantBackoff(0.02), retries),
         max_connections=max_connections,
     )
 

@@ -112,11 +112,24 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "run_exists": Problem(409, "This `runId` cannot be used: it is taken.", "Leave `runId` out or choose another."),
     "not_queued": Problem(409, "Only runs that still wait can change places.", "Look at the runs' status."),
+    "log_removed": Problem(
+        410, "The log of this run was deleted by retention.", "Its final text and usage are in GET /api/runs/{id}."
+    ),
     "request_closed": Problem(
         409, "The request was closed without an answer.", "Look at the run: it went on without it."
     ),
     "reply_invalid": Problem(
         422, "The reply does not fit the request.", "Send `decision` to an approval, `answers` to questions."
+    ),
+    # --- external executors
+    "bind_superseded": Problem(
+        409, "Another executor has the run meanwhile.", "Stop working on this run, or bind it again."
+    ),
+    "run_closed": Problem(409, "The run takes nothing any more.", "Read the run: it says how it ended."),
+    "session_mismatch": Problem(409, "The run is of another session.", "Name the run's own session."),
+    "request_exists": Problem(409, "The request's id is another run's.", "Use an id that is unique, a UUID say."),
+    "callback_type_refused": Problem(
+        422, "Events of this type are not an executor's to report.", "See /openapi for the types and their data."
     ),
     # --- sandboxes and files
     "worker_not_active": Problem(409, "The sandbox of this session does not run.", "Activate it first."),
@@ -153,6 +166,17 @@ PROBLEMS: dict[str, Problem] = {
     # --- the platform
     "database_unavailable": Problem(503, "The database does not answer.", "Try again; look at `make status`."),
     "redis_unavailable": Problem(503, "Redis does not answer.", "Try again; look at `make status`."),
+    "disk_full": Problem(
+        503,
+        "The disk has too little room for new work.",
+        "Ask the operator to make room; what runs goes on, and nothing has to be sent again but this.",
+    ),
+    "redis_full": Problem(
+        503, "Redis has too little room for new work.", "Ask the operator to raise `maxmemory` or to make room."
+    ),
+    "redis_unfit": Problem(
+        503, "Redis is not set up to keep what it is told.", "Ask the operator: `paddock doctor` says what to set."
+    ),
     "webhook_failed": Problem(
         503, "The receiver of a webhook did not take it.", "Look at the receiver; it is tried again."
     ),

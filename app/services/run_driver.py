@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from app import trace
 from app.config import Settings
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
@@ -20,7 +21,7 @@ from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import AppError, LeaseLost, Unavailable
-from app.log import logger
+from app.log import in_this_context, label, logger
 from app.models import AgentRun, ChatSession, RunCommand
 from app.ports import (
     AGENT_EXITED,
@@ -34,22 +35,30 @@ from app.ports import (
     Providers,
 )
 from app.services import run_launch, runs
+from app.services.counting import Counters
 from app.services.event_log import RunLog
+from app.services.external_drive import ExternalDrive, ExternalParts
 from app.services.inbox import Inbox, Item, JournalEnded, Wake
 from app.services.lease_keeper import LeaseKeeper
+from app.services.progress import Progress
 from app.services.run_attempt import Attempt, AttemptParts, now_draft
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
 from app.services.run_escalation import Escalation, send_signal
 from app.services.run_limits import RunLimits
+from app.services.run_output import RunOutput
 from app.services.run_pause import LetGo, RunPause
 from app.services.run_start import RunStart
 from app.services.run_sync import RunSync
 from app.services.session_workers import SessionWorkers
+from app.services.watermarks import NO_ROOM, Watermarks
 
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
+ROOM_SECONDS = 1.0
+NO_SPACE_STATUS = 507
+"""How an executor says that its disk is full."""
 
 _LOST_SANDBOX = Outcome(
     RunStatus.FAILED, "sandbox_lost", Failure(FailureCode.SANDBOX_LOST, "The sandbox is gone, and its agent with it.")
@@ -58,6 +67,10 @@ _LOST_SANDBOX = Outcome(
 
 class HandBack(Exception):
     """The process is told to stop: give the lease back at once."""
+
+
+class _NoRoom(Exception):
+    """Something failed because there is too little room: it is no fault of the run's, and is tried again."""
 
 
 class _Canceled(Exception):
@@ -75,6 +88,9 @@ class DriverParts:
     providers: Providers
     session_workers: SessionWorkers
     keeper: LeaseKeeper
+    counters: Counters
+    progress: Progress
+    watermarks: Watermarks
     stopping: threading.Event
 
 
@@ -86,6 +102,7 @@ class RunDriver:
         self._run: AgentRun = claim.run
         self._inbox = Inbox()
         self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
+        self._generation = 0
         self._looked_at = 0.0  # for a stop, while the sandbox is made ready
 
     def wake(self) -> None:
@@ -101,13 +118,14 @@ class RunDriver:
         """Drive until the run ends, waits for another attempt, the lease is lost, or the process is to stop."""
         self._parts.keeper.add(self._lease, self.wake)
         try:
-            self._log = RunLog.open(self._run, self._lease, self._parts.stream)
+            self._log = RunLog.open(self._run, self._lease, self._parts.stream, self._parts.counters)
             self._sync = RunSync(self._run, self._log, self._parts.session_workers, self.wake)
             self._ending = RunEnding(self._run.id, self._lease, self._log, self._parts.settings)
             self._pause = RunPause(self._run.id, self._lease, self._log, self._parts.bell)
             self._start = RunStart(self._log, self._lease, self._parts.settings.provider_settings)
             self._drive()
         except LeaseLost as lost:
+            self._parts.counters.add("paddock_leases_lost_total", {})
             logger.info("lease lost", epoch=self._lease.epoch, why=str(lost))
         except HandBack:
             self._hand_back()
@@ -121,6 +139,9 @@ class RunDriver:
             self._inbox.close()
 
     def _drive(self) -> None:
+        if self._run.bound_until is not None:
+            self._drive_external()
+            return
         if self._cancel_before_start() or self._give_up_dead():
             return
         if not self._claim.turn:
@@ -131,14 +152,54 @@ class RunDriver:
             self._ending.refuse(failure)
             return
         error: Exception | None = None
-        for _ in range(SANDBOX_TRIES):
+        tries = 0
+        while tries < SANDBOX_TRIES:
             try:
                 self._run_in_sandbox(provider)
                 return
-            except ExecutorError as lost:
+            except (ExecutorError, OSError, _NoRoom) as lost:
+                if self._is_for_lack_of_room(lost):
+                    self._wait_for_room(lost)
+                    continue
+                if not isinstance(lost, ExecutorError):
+                    raise
                 logger.warning("executor did not answer", epoch=self._lease.epoch, error=str(lost))
                 error = lost
+                tries += 1
         self._give_up_sandbox(error)
+
+    def _drive_external(self) -> None:
+        ExternalDrive(
+            self._run,
+            ExternalParts(
+                settings=self._parts.settings,
+                lease=self._lease,
+                log=self._log,
+                sync=self._sync,
+                ending=self._ending,
+                inbox=self._inbox,
+                bell=self._parts.bell,
+                blobs=RunBlobs(self._parts.store, self._run),
+                check_stopping=self._check_stopping,
+            ),
+        ).drive()
+
+    def _is_for_lack_of_room(self, error: Exception) -> bool:
+        """A full disk shows in many ways: what fails while there is no room is taken to fail for it."""
+        full = getattr(error, "status", None) == NO_SPACE_STATUS or getattr(error, "errno", None) in NO_ROOM
+        return full or self._parts.watermarks.find_shortage() is not None
+
+    def _wait_for_room(self, error: Exception) -> None:
+        """A run whose agent is there waits with its lease, so that nothing is counted against it; one that has none goes back: it
+        is not claimed before there is room."""
+        logger.warning("run waits for room", epoch=self._lease.epoch, error=str(error))
+        if self._run.status == RunStatus.CLAIMED:
+            raise HandBack from error
+        end = time.monotonic() + ROOM_SECONDS
+        while time.monotonic() < end:
+            self._check_stopping()
+            self._lease.require()
+            self._inbox.get(TICK_SECONDS)
 
     def _run_in_sandbox(self, provider: Provider) -> None:
         """Make the sandbox ready and follow the agent to its end; ExecutorError when the executor goes away meanwhile."""
@@ -148,6 +209,7 @@ class RunDriver:
         executor = self._prepare_sandbox()
         if executor is None:
             return
+        label(executor_id=f"{self._run.session_id}.{self._generation}")
         executor.fence(self._run.id, self._lease.epoch)
         if self._cancel_before_start():
             return
@@ -184,6 +246,8 @@ class RunDriver:
         silent = self._log.last_seq <= self._claim.seq_before
         if not self._claim.lost_lease or not silent or self._run.status == RunStatus.WAITING_HUMAN:
             return False
+        if self._parts.watermarks.find_shortage() is not None:
+            return False  # nobody can renew a lease on a full disk
         return self._ending.count_death(self._kill_agent)
 
     def _kill_agent(self) -> None:
@@ -218,16 +282,20 @@ class RunDriver:
         except _Canceled:
             return None
         except AppError as error:
+            if error.retryable and self._is_for_lack_of_room(error):
+                raise _NoRoom(error.message) from error
             failure = Failure(FailureCode.SETUP_FAILED, error.message, error.remedy or "", retryable=error.retryable)
             self._ending.end_attempt(None, Outcome(RunStatus.FAILED, FailureCode.SETUP_FAILED, failure))
             return None
         if ready.notice is not None:
             data = {"code": "sandbox_recovered", "message": ready.notice}
             self._log.append([now_draft(EventType.RUN_WARNING, data, self._run.attempt)])
+        self._generation = ready.worker.generation
         return ready.executor
 
     def _on_phase(self, phase: str) -> None:
         """Heard again and again while a sandbox is awaited or filled, which may take long: a stop must not wait for its end."""
+        self._parts.progress.turned("threads")
         self._check_stopping()
         self._lease.require()
         if time.monotonic() - self._looked_at < TICK_SECONDS:
@@ -248,7 +316,9 @@ class RunDriver:
             self._run = self._start.begin(self._run, provider, executor)
         launch = run_launch.recall(self._run, settings)
         redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
-        parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run))
+        text_lines = provider.command(launch).text_lines
+        output = RunOutput(self._run, self._parts.settings.run_log_bytes, text_lines, redactor)
+        parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run), output)
         attempt = Attempt(self._run, launch, provider.begin(launch), parts)
         state = executor.find_agent(attempt.agent_id)
         if state is None and self._log.last_record(launch.attempt) > 0:
@@ -257,6 +327,7 @@ class RunDriver:
         if state is None:
             self._lease.require()
             command = provider.command(launch)
+            command = replace(command, env={**command.env, trace.VARIABLE: trace.parent(self._run.trace_id)})
             executor.start_agent(
                 AgentStart(attempt.agent_id, self._run.id, self._lease.epoch, provider.kind, command, self._labels())
             )
@@ -271,6 +342,7 @@ class RunDriver:
         self._apply_commands(attempt)
         while True:
             item = self._inbox.get(TICK_SECONDS)
+            self._parts.progress.turned("threads")
             self._check_stopping()
             self._lease.require()
             match item:
@@ -287,7 +359,7 @@ class RunDriver:
                 case JournalEnded(error=error):
                     raise error or AssertionError
             if limits.check():
-                self._escalation.arm()
+                self._escalation.arm(hasten=True)
             self._tick(attempt, executor, item)
 
     def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
@@ -303,7 +375,7 @@ class RunDriver:
             else:
                 inbox.put_end(None)
 
-        threading.Thread(target=read, name=f"journal-{name}", daemon=True).start()
+        threading.Thread(target=in_this_context(read), name=f"journal-{name}", daemon=True).start()
 
     def _watch_ending(self, attempt: Attempt, record: Record) -> None:
         """The turn is over, or somebody wants it to be: after a while the agent is made to end."""
@@ -340,6 +412,8 @@ class RunDriver:
             self._escalation.arm()
         elif command.kind == "answer":
             attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
+        elif command.kind == "expire":
+            attempt.control(command.command_key, {"type": "expire", **command.payload})
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 

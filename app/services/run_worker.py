@@ -29,15 +29,31 @@ class RunWorker:
             self._parts.bell.ring_runs()
 
     def drive_until_idle(self) -> None:
-        """Claim and drive one run after another until nothing is claimable."""
+        """Claim and drive one run after another until nothing is claimable. Without room for new work no attempt starts; what runs
+        goes on, and the sweep rings until there is room again."""
         if self._parts.stopping.is_set():
             self._parts.bell.ring_runs()  # it was meant for somebody who stays
         while not self._parts.stopping.is_set():
             with db.connection():
-                claim = runs.claim_next(self._owner, self._parts.settings.lease_duration)
+                starts = self._parts.watermarks.find_shortage() is None
+                claim = self._claim(starts=starts)
                 if claim is None:
                     return
                 self._drive(claim)
+
+    def _claim(self, *, starts: bool) -> runs.Claim | None:
+        """Claim, count it, and tell whether claiming works at all."""
+        try:
+            claim = runs.claim_next(self._owner, self._parts.settings.lease_duration, starts=starts)
+        except Exception as error:
+            self._parts.progress.failed("claims", error)
+            raise
+        self._parts.progress.turned("claims")
+        if claim is not None:
+            self._parts.counters.add("paddock_claims_total", {"kind": "turn" if claim.turn else "command"})
+            if claim.lost_lease:
+                self._parts.counters.add("paddock_lease_takeovers_total", {})
+        return claim
 
     def _drive(self, claim: runs.Claim) -> None:
         run = claim.run
@@ -62,6 +78,16 @@ class RunWorker:
             driver = self._drivers.get(run_id)
         if driver is not None:
             driver.wake()
+
+    @property
+    def running(self) -> int:
+        """How many runs are in hand."""
+        with self._lock:
+            return len(self._drivers)
+
+    def resume(self) -> None:
+        """Drive again after a `stop` that the process outlived; the caller lets bells be heard again."""
+        self._parts.stopping.clear()
 
     def stop(self, patience_seconds: float) -> None:
         """Hand all leases back: drivers do it themselves at their next look; from those that are in the middle of something

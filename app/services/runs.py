@@ -14,6 +14,7 @@ from peewee import fn
 
 from app import db
 from app.domain.events import EventType, source
+from app.domain.external import EXTERNAL
 from app.domain.failure import Failure
 from app.domain.run_state import RunStatus, sources_of
 from app.errors import Conflict, LeaseLost
@@ -37,29 +38,35 @@ class Claim:
 _AT_REST = {"lease_owner": None, "lease_until": None, "waiting_since": None, "sandbox_stopped_at": None}
 
 # The best claimable run: the head of its session, one whose lease is over and that was not let go, or one with an unapplied
-# command.
+# command. What is bound to an external executor waits for its callbacks (commands) or for the end of the executor's time; what
+# is meant for one and not bound yet waits for the binding.
 _CLAIMABLE = """
 SELECT r.id, r.lease_until, r.lease_seq,
-       (r.status <> 'queued' OR ((r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+       ({begun} OR ((r.bound_until IS NOT NULL OR ({startable} AND r.provider <> '{external}'
+           AND (r.retry_at IS NULL OR r.retry_at <= {now}))) AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
            AND older.session_seq < r.session_seq AND older.finished_at IS NULL))) AS turn
 FROM agent_runs r
 WHERE r.finished_at IS NULL
   AND (r.lease_until IS NULL OR r.lease_until <= {now})
-  AND ((r.status <> 'queued' AND r.let_go_at IS NULL)
+  AND (({begun} AND r.let_go_at IS NULL AND (r.bound_until IS NULL OR r.lease_until IS NOT NULL))
+       OR r.bound_until <= {now}
        OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL)
-       OR (r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+       OR ({startable} AND r.bound_until IS NULL AND r.provider <> '{external}'
+           AND r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
            AND older.session_seq < r.session_seq AND older.finished_at IS NULL)))
 ORDER BY r.priority DESC, r.id
 LIMIT 1
 """
+_ALL = {"begun": "r.status <> 'queued'", "startable": "1 = 1", "external": EXTERNAL}
+_WITHOUT_STARTS = {"begun": "r.status NOT IN ('queued', 'claimed')", "startable": "1 = 0", "external": EXTERNAL}
 
 
 def count_claimable(limit: int, tenant_id: str | None = None) -> int:
     """Look without a lock how many runs (of one tenant) a claim would find, up to `limit`."""
     database = db.proxy.obj
-    sql = _CLAIMABLE.format(now=db.clock().sql).replace("LIMIT 1", f"LIMIT {int(limit)}")
+    sql = _CLAIMABLE.format(now=db.clock().sql, **_ALL).replace("LIMIT 1", f"LIMIT {int(limit)}")
     if tenant_id is None:
         return len(database.execute_sql(sql).fetchall())
     sql = sql.replace(
@@ -68,27 +75,28 @@ def count_claimable(limit: int, tenant_id: str | None = None) -> int:
     return len(database.execute_sql(sql, (tenant_id,)).fetchall())
 
 
-def claim_next(owner: str, seconds: float) -> Claim | None:
-    """Take the best claimable run for `seconds`; None where there is none."""
+def claim_next(owner: str, seconds: float, *, starts: bool = True) -> Claim | None:
+    """Take the best claimable run for `seconds`; None where there is none. Without `starts` no attempt is to start: runs whose
+    agent is not there yet are taken for their commands alone."""
     if db.is_sqlite() and not count_claimable(1):
         return None  # spares the write lock: an idle worker must not make others wait
     try:
         with db.transaction():
-            return _claim(owner, seconds)
+            return _claim(owner, seconds, starts)
     except peewee.IntegrityError:
         return None  # another run of the session became active at the same moment: the next bell finds what is left
 
 
-def _candidate(*, lock: bool) -> tuple[str, float | None, int, bool] | None:
-    sql = _CLAIMABLE.format(now=db.clock().sql)
+def _candidate(*, lock: bool, starts: bool) -> tuple[str, float | None, int, bool] | None:
+    sql = _CLAIMABLE.format(now=db.clock().sql, **(_ALL if starts else _WITHOUT_STARTS))
     if lock and not db.is_sqlite():
         sql += " FOR NO KEY UPDATE OF r SKIP LOCKED"  # a new event or command of the run locks its key
     row = db.proxy.obj.execute_sql(sql).fetchone()
     return (row[0], row[1], row[2], bool(row[3])) if row else None
 
 
-def _claim(owner: str, seconds: float) -> Claim | None:
-    found = _candidate(lock=True)
+def _claim(owner: str, seconds: float, may_start: bool) -> Claim | None:
+    found = _candidate(lock=True, starts=may_start)
     if found is None:
         return None
     run_id, lease_until, lease_seq, turn = found
@@ -234,6 +242,45 @@ def _conditional(query: Any, run_id: str) -> None:
         raise LeaseLost(f"run {run_id} is not this holder's to change, or not in a state that admits it")
 
 
+# --- external executors --------------------------------------------------------------------------------------------------
+
+
+def bind(run_id: str, executor_id: str, silence_seconds: float) -> int | None:
+    """Bind a queued run, or one that another executor had, to this one; return the new bind epoch, None where that may not be."""
+    free = (AgentRun.status == RunStatus.QUEUED) | AgentRun.bound_until.is_null(False)
+    query = AgentRun.update(
+        executor_id=executor_id,
+        bind_epoch=AgentRun.bind_epoch + 1,
+        bound_until=db.clock() + silence_seconds,
+        retry_at=None,
+    ).where(AgentRun.id == run_id, AgentRun.finished_at.is_null(), AgentRun.executor_done_at.is_null(), free)
+    rows = list(query.returning(AgentRun.bind_epoch).tuples().execute())
+    return int(rows[0][0]) if rows else None
+
+
+def note_arrival(run_id: str, bind_epoch: int, silence_seconds: float, *, is_last: bool = False) -> int | None:
+    """The executor was heard of: give it more time, unless it was asked to stop, and return the number of what arrived; None where
+    the run has ended or is not this executor's. Holds the row's lock to the end of the transaction."""
+    more: Any = db.clock() + silence_seconds
+    fields: dict[str, Any] = {
+        "arrivals": AgentRun.arrivals + 1,
+        "bound_until": peewee.Case(None, [(AgentRun.stop_requested_at.is_null(), more)], AgentRun.bound_until),
+    }
+    if is_last:
+        fields["executor_done_at"] = db.clock()
+    mine = (AgentRun.bind_epoch == bind_epoch, AgentRun.finished_at.is_null(), AgentRun.executor_done_at.is_null())
+    query = AgentRun.update(fields).where(AgentRun.id == run_id, *mine).returning(AgentRun.arrivals)
+    rows = list(query.tuples().execute())
+    return int(rows[0][0]) if rows else None
+
+
+def hasten(run_id: str, epoch: int, seconds: float) -> None:
+    """The executor was asked to stop: it has this long to say that it did. Raises LeaseLost."""
+    soon: Any = db.clock() + seconds
+    sooner = peewee.Case(None, [(AgentRun.bound_until > soon, soon)], AgentRun.bound_until)
+    _conditional(AgentRun.update(bound_until=sooner).where(AgentRun.id == run_id, AgentRun.epoch == epoch), run_id)
+
+
 def forget_holders() -> int:
     """Everything was restored elsewhere: nobody holds a run any more, and no agent is there. Return how many are open. Those that wait
     for people wait on without an agent; the others are claimed, and begin another attempt."""
@@ -286,7 +333,11 @@ def move(run: AgentRun, before: AgentRun) -> None:
     with db.transaction():
         query = (
             AgentRun.select(AgentRun.id, AgentRun.session_seq)
-            .where(AgentRun.session_id == run.session_id, AgentRun.status == RunStatus.QUEUED)
+            .where(
+                AgentRun.session_id == run.session_id,
+                AgentRun.status == RunStatus.QUEUED,
+                AgentRun.bound_until.is_null(),
+            )
             .order_by(AgentRun.session_seq)
         )
         waiting = list(query if db.is_sqlite() else query.for_update())
@@ -302,30 +353,6 @@ def move(run: AgentRun, before: AgentRun) -> None:
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
-
-
-def waiting_for(run: AgentRun) -> dict[str, Any] | None:
-    """Return `{reason, position?, since}` for a run that is neither running nor finished (times in POSIX seconds)."""
-    if run.status == RunStatus.WAITING_HUMAN:
-        return {"reason": "human", "since": run.waiting_since}
-    if run.status == RunStatus.CLAIMED:
-        return {"reason": "sandbox", "since": run.claimed_at}
-    if run.status != RunStatus.QUEUED:
-        return None
-    ahead = (
-        AgentRun.select()
-        .where(
-            AgentRun.session_id == run.session_id,
-            AgentRun.session_seq < run.session_seq,
-            AgentRun.finished_at.is_null(),
-        )
-        .count()
-    )
-    if ahead:
-        return {"reason": "session_busy", "position": ahead, "since": run.created_at}
-    if run.retry_at is not None:
-        return {"reason": "retry", "position": 0, "since": run.retry_at}
-    return {"reason": "worker", "position": 0, "since": run.created_at}
 
 
 def queue_summary(tenant_id: str | None = None) -> dict[str, Any]:

@@ -104,7 +104,9 @@ def fill_postgres(
 @contextmanager
 def _copying(database: peewee.Database) -> Iterator[Any]:
     """Yield a cursor for COPY, whose errors are peewee's as those of every other statement."""
-    with peewee.__exception_wrapper__, closing(database.cursor()) as cursor:  # type: ignore[attr-defined] # not in its stubs
+    from app import postgres_wait  # late: only who has a PostgreSQL needs its driver
+
+    with peewee.__exception_wrapper__, postgres_wait.copying(), closing(database.cursor()) as cursor:  # type: ignore[attr-defined] # not in its stubs
         yield cursor
 
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import psycopg2
 
@@ -45,6 +45,20 @@ class PostgresServer:
     def start(self) -> None:
         assert self._process is not None
         self._process.start()
+
+    @property
+    def target(self) -> str | tuple[str, int]:
+        """Where a proxy reaches it: its socket's path, or host and port."""
+        parts = urlsplit(self.url)
+        folder = dict(parse_qsl(parts.query)).get("host")
+        port = parts.port or 5432
+        return f"{folder}/.s.PGSQL.{port}" if folder else (parts.hostname or "127.0.0.1", port)
+
+    def through(self, port: int, url: str) -> str:
+        """Return the URL of one of its databases behind a proxy on `port` of this machine."""
+        parts = urlsplit(url)
+        who = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{who}@127.0.0.1:{port}", query=""))
 
     def url_of(self, name: str) -> str:
         parts = urlsplit(self.url)

@@ -31,6 +31,7 @@ def upload_bundle(principal: Principal, parts: Parts) -> Reply:
     """Upload a git bundle (`git bundle create`) to seed a new session with. The body is the file itself."""
     if request.mimetype not in TYPES:
         raise UnsupportedMediaType("unsupported_media_type", f"A bundle comes as {TYPES[1]} or {TYPES[0]}.")
+    parts.container.watermarks.require_room()
     bundle = bundles.create(
         parts.container.store, principal, cast(BinaryIO, request.stream), max_bytes=parts.settings.max_bundle_bytes
     )

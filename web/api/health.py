@@ -1,9 +1,9 @@
-"""Health, readiness and metrics of one web process. Without authentication, so without anything about tenants."""
+"""Health and readiness. Without authentication, so without anything about tenants. Metrics are next door."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,49 +12,90 @@ from flask import Response
 from app import db
 from app.adapters.redis_connection import answering
 from app.errors import AppError, Unavailable
-from app.ports import Tally
-from app.services import runs
-from web.parts import Parts, parts
+from app.services import process_health
+from app.services.process_health import ProcessState
+from app.services.watermarks import Watermarks
+from web.parts import Parts
 from web.routing import PUBLIC, Routes
 from web.wire import json_response
 
 routes = Routes("health")
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+Check = Mapping[str, Any]
 
 
 @routes.get("/health", PUBLIC)
 def health(parts: Parts) -> Response:
-    """Tell whether this process makes progress: its hub's threads run, and the database answers in time."""
-    checks = {"hub": _tried(lambda: _require(parts.hub.is_alive())), "database": _tried(db.check)}
-    return _report(checks)
+    """Tell whether the installation gets on: this process, its database, and every process that has reported. 503 names the one that
+    does not, and since when (`seconds`)."""
+    return _report(
+        {
+            "hub": _tried(lambda: _require_hub(parts)),
+            "database": _tried(db.check),
+            "processes": _processes(parts),
+        }
+    )
 
 
 @routes.get("/ready", PUBLIC)
 def ready(parts: Parts) -> Response:
-    """Tell whether every part that is needed answers."""
+    """Tell whether every part that is needed answers, and whether there is room for new work: `ok`, `degraded` (runs and reading go
+    on; something is not saved, or nothing new is taken) or `failed`."""
     container = parts.container
-    checks = {
-        "database": _tried(db.check),
-        "redis": _tried(container.redis.ping),
-        "objectStore": _tried(lambda: container.store.exists("ready/probe")),
-        "hub": _tried(lambda: _require(parts.hub.is_alive())),
+    probes: dict[str, Callable[[], Any]] = {
+        "database": db.check,
+        "redis": container.redis.ping,
+        "objectStore": lambda: container.store.exists("ready/probe"),
+        "hub": lambda: _require_hub(parts),
     }
-    return _report(checks)
+    checks = parts.probes.all({name: partial(_tried, probe) for name, probe in probes.items()})
+    return _report({**checks, **_short_of_room(container.watermarks)})
 
 
-@routes.get("/metrics", PUBLIC, produces="text/plain")
-def metrics() -> Response:
-    """Prometheus text: the queue, runs by status, open streams, requests of this process."""
-    return Response("\n".join(_lines(parts())) + "\n", content_type=PROMETHEUS)
+def _report(checks: Mapping[str, Check]) -> Response:
+    wanting = {name: check["status"] for name, check in checks.items() if check["status"] != "ok"}
+    fatal = [name for name, status in wanting.items() if status == "failed" and name != "objectStore"]
+    body = {"status": "failed" if fatal else "degraded" if wanting else "ok", "checks": checks}
+    return json_response(orjson.dumps(body), 503 if wanting else 200)
 
 
-def _report(checks: dict[str, dict[str, str]]) -> Response:
-    failed = [name for name, check in checks.items() if check["status"] != "ok"]
-    body = {"status": "failed" if failed else "ok", "checks": checks}
-    return json_response(orjson.dumps(body), 503 if failed else 200)
+def _short_of_room(watermarks: Watermarks) -> Mapping[str, Check]:
+    """Return the check of the part that has too little room."""
+    short = watermarks.find_shortage()
+    if short is None:
+        return {}
+    part = "disk" if short.code == "disk_full" else "redis"
+    return {part: {"status": "degraded", "code": short.code, "error": short.message, "remedy": short.remedy}}
 
 
-def _tried(probe: Callable[[], Any]) -> dict[str, str]:
+def _processes(parts: Parts) -> Check:
+    try:
+        states = process_states(parts)
+    except Unavailable as error:
+        return {"status": "failed", "error": error.message}
+    unwell = [_told(state) for state in states if state.state != "ok"]
+    if not unwell:
+        return {"status": "ok"}
+    words = "; ".join(f"{each['process']} {each['state']} for {each['seconds']} s: {each['why']}" for each in unwell)
+    return {"status": "failed", "error": words, "processes": unwell}
+
+
+def process_states(parts: Parts) -> list[ProcessState]:
+    """Return how the processes of the installation are. Raises Unavailable."""
+    container = parts.container
+    return process_health.look(container.board, parts.settings.wedged_seconds, awake_seconds=parts.reporter.age)
+
+
+def _told(state: ProcessState) -> dict[str, Any]:
+    return {
+        "component": state.component,
+        "process": f"{state.component} {state.short_name}",
+        "state": state.state,
+        "seconds": round(state.seconds),
+        "why": state.why,
+    }
+
+
+def _tried(probe: Callable[[], Any]) -> Check:
     try:
         with answering():
             probe()
@@ -65,35 +106,9 @@ def _tried(probe: Callable[[], Any]) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def _require(alive: bool) -> None:
-    if not alive:
+def _require_hub(parts: Parts) -> None:
+    if not parts.hub.is_alive():
         raise Unavailable("hub_stopped", "The hub's thread has stopped.")
-
-
-def _tallied(tally: Tally) -> Iterable[str]:
-    """What all processes count together."""
-    family = ""
-    for series, value in sorted(tally.read().items()):
-        name = series.partition("{")[0]
-        if name != family:
-            family = name
-            yield f"# TYPE {name} counter"
-        yield f"{series} {value}"
-
-
-def _lines(own: Parts) -> Iterable[str]:
-    queue = runs.queue_summary()
-    yield "# TYPE paddock_queue_depth gauge"
-    yield f"paddock_queue_depth {queue['depth']}"
-    yield "# TYPE paddock_queue_oldest_age_seconds gauge"
-    yield f"paddock_queue_oldest_age_seconds {queue['oldestAgeSeconds']:.3f}"
-    yield "# TYPE paddock_runs gauge"
-    for status, count in sorted(runs.count_by_status().items()):
-        yield f'paddock_runs{{status="{status}"}} {count}'
-    yield from _tallied(own.container.tally)
-    yield "# TYPE paddock_open_streams gauge"
-    yield f'paddock_open_streams{{process="{os.getpid()}"}} {own.streams.count()}'
-    yield "# TYPE paddock_http_requests_total counter"
-    for (route, status_code), count in sorted(own.requests.items()):
-        labels = f'route="{route}",status="{status_code}",process="{os.getpid()}"'
-        yield f"paddock_http_requests_total{{{labels}}} {count}"
+    stuck = parts.container.progress.find_stuck()
+    if stuck is not None:
+        raise Unavailable("hub_stopped", f"The {stuck.loop} has been stuck for {stuck.seconds:.0f} s: {stuck.why}.")

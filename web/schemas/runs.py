@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from app.domain.run_state import RunStatus
 from app.models import AgentRun
-from app.services import runs
+from app.services.waiting_reason import waiting_for
+from web.parts import parts
 from web.schemas.common import HIGHEST_SEQ, Id, PageQuery, when
 from web.wire import Asked, Given, Shown
 
@@ -125,7 +126,8 @@ class EventsQuery(Asked):
 
 
 class WaitingFor(Shown):
-    """Why a run is not running. `position` is how many runs of the session come first."""
+    """Why a run is not running. `position` is how many runs come first: of its session where that is busy, else of the tenant's
+    queue. `reason` is one of session_busy, disk_full, redis_full, executor, retry, no_worker, worker, sandbox, human, delivery."""
 
     reason: str
     position: int | None = None
@@ -264,8 +266,15 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
     }
 
 
+def _shortage() -> str | None:
+    """Return what keeps attempts from starting now."""
+    short = parts().container.watermarks.find_shortage()
+    return short.code if short is not None else None
+
+
 def waiting_view(run: AgentRun) -> WaitingFor | None:
-    found = runs.waiting_for(run) if run.status != RunStatus.RUNNING else None
+    waits = run.finished_at is None and run.status != RunStatus.RUNNING
+    found = waiting_for(run, _shortage()) if waits else None
     if found is None:
         return None
     since = when(found.get("since")) or when(run.created_at) or ""
