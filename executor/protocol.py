@@ -50,7 +50,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""What this executor speaks. 2 came with `/agents/{id}/shed`; everything else is as in 1."""
+SPOKEN = (PROTOCOL - 1, PROTOCOL)
+"""What workers of this release speak: sandboxes outlive deploys. A worker that finds another number takes the sandbox for lost:
+its executor is ended, its files are saved by one of this release, and its run goes on with another attempt."""
 EPOCH_HEADER = "x-paddock-epoch"
 GENERATION_HEADER = "x-paddock-generation"
 TRACE_HEADERS = ("x-trace-id", "x-session-id", "x-run-id", "x-executor-id", "x-operation", "x-trace-ts")

@@ -10,6 +10,7 @@ import orjson
 
 from app.adapters.httpx_transport import Call, Transport, json_body
 from app.domain.journal import Record
+from app.log import logger
 from app.ports import AgentStart, AgentState, ExecutorError, Written
 from executor import protocol
 
@@ -24,7 +25,9 @@ class HttpxAgents:
         self._transport = transport
 
     def health(self) -> Mapping[str, Any]:
+        """Raises ExecutorError `protocol_unsupported` where the executor is of a release that this one does not speak with."""
         facts: Mapping[str, Any] = self._transport.json(Call("GET", "/health", "health"))
+        require_spoken(facts.get("protocol"))
         return facts
 
     def fence(self, run_id: str, epoch: int) -> None:
@@ -102,14 +105,27 @@ class HttpxAgents:
 
     def shed(self, agent_id: str, text: Sequence[str], *, key: str, epoch: int) -> Written:
         path, body = f"/agents/{agent_id}/shed", json_body({"text": list(text), "key": key})
-        answer = self._transport.json(
-            Call("POST", path, "agent.shed", content=body, epoch=epoch, run_id=_run_of(agent_id))
-        )
+        call = Call("POST", path, "agent.shed", content=body, epoch=epoch, run_id=_run_of(agent_id))
+        try:
+            answer = self._transport.json(call)
+        except ExecutorError as error:
+            if error.code != "no_such_route":
+                raise
+            logger.warning("executor of protocol 1 sheds nothing", run_id=_run_of(agent_id))
+            return Written(0, True)
         return Written(answer["n"], answer["duplicate"])
 
     def _records(self, agent_id: str, after: int) -> Iterator[Record]:
         params = {"agent": agent_id, "after": str(after), "follow": "1"}
-        call = Call("GET", "/events", "agent.follow", params=params, timeout=_FOLLOW_SECONDS, run_id=_run_of(agent_id))
+        call = Call(
+            "GET",
+            "/events",
+            "agent.follow",
+            params=params,
+            timeout=_FOLLOW_SECONDS,
+            run_id=_run_of(agent_id),
+            once=True,
+        )
         with self._transport.stream(call) as response:
             held = bytearray()
             for part in response.iter_raw():
@@ -120,6 +136,17 @@ class HttpxAgents:
                     if record is not None:
                         yield record
                 del held[:taken]
+
+
+def require_spoken(version: object) -> None:
+    """Raise ExecutorError `protocol_unsupported`, with what to do, unless workers of this release speak this version."""
+    if version in protocol.SPOKEN:
+        return
+    spoken = " and ".join(str(number) for number in protocol.SPOKEN)
+    newer = isinstance(version, int) and version > protocol.PROTOCOL
+    remedy = "Update the workers." if newer else "Start the executor again, from this release or the one before."
+    message = f"The executor speaks protocol {version}; this worker speaks {spoken}. {remedy}"
+    raise ExecutorError("http", "/health", 1, 1, status=200, code="protocol_unsupported", message=message)
 
 
 def _run_of(agent_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ from typing import Any
 import httpx
 import orjson
 
-from app import ids, log
+from app import ids, log, trace
 from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.errors import Conflict, Forbidden, Invalid, LeaseLost, NotFound
-from app.ports import ExecutorError
+from app.log import logger
+from app.ports import ExecutorRequestError
 from executor import protocol
 
 LONG_SECONDS = 900.0
 """For calls whose work grows with the workspace: scan, restore, seed."""
 _SOCKET_PATH_LIMIT = 107
+NOBODY = "-"
+"""The value of a trace header where there is nothing to name: every call has all of them."""
 _HEADERS = {"trace_id": "x-trace-id", "session_id": "x-session-id", "run_id": "x-run-id"}
 
 
@@ -73,7 +76,7 @@ class Transport:
         return orjson.loads(self.bytes(call).content)
 
     def bytes(self, call: Call) -> httpx.Response:
-        """Return the whole answer; tries again as the settings say, then raises ExecutorError (LeaseLost at once)."""
+        """Return the whole answer; tries again as the settings say, then raises ExecutorRequestError (LeaseLost at once)."""
         attempts = 1 if call.once else self.settings.max_retries + 1
         for attempt in range(1, attempts + 1):
             try:
@@ -86,41 +89,65 @@ class Transport:
                 failure = _of_response(response, call.path, attempt, attempts)
                 if response.status_code not in self.settings.retry_status_codes:
                     raise failure
+            self._note(call, failure)
             if attempt < attempts:
                 time.sleep(self.settings.retry_delay_ms * attempt / 1000)
         raise failure
 
+    def _note(self, call: Call, failure: Exception) -> None:
+        if isinstance(failure, ExecutorRequestError):
+            logger.warning("executor call failed", operation=call.operation, **failure.facts())
+
     @contextmanager
     def stream(self, call: Call) -> Iterator[httpx.Response]:
-        """Open a streamed answer, once; the caller decides about trying again."""
+        """Open a streamed answer, trying again as `bytes` does until it has begun; what breaks later is the caller's to try again."""
+        response = self._open(call)
         try:
-            response = self._send(call, stream=True)
-        except httpx.TransportError as error:
-            raise _of_transport(error, call.path, 1, 1) from error
-        try:
-            if not response.is_success:
-                response.read()
-                raise _of_response(response, call.path, 1, 1)
             yield response
         except httpx.TransportError as error:
             raise _of_transport(error, call.path, 1, 1) from error
         finally:
             response.close()
 
+    def _open(self, call: Call) -> httpx.Response:
+        attempts = 1 if call.once else self.settings.max_retries + 1
+        for attempt in range(1, attempts + 1):
+            try:
+                response = self._send(call, stream=True)
+                if response.is_success:
+                    return response
+                with closing(response):
+                    response.read()
+            except httpx.TransportError as error:
+                failure: Exception = _of_transport(error, call.path, attempt, attempts)
+            else:
+                failure = _of_response(response, call.path, attempt, attempts)
+                if response.status_code not in self.settings.retry_status_codes:
+                    raise failure
+            self._note(call, failure)
+            if attempt < attempts:
+                time.sleep(self.settings.retry_delay_ms * attempt / 1000)
+        raise failure
+
     def _send(self, call: Call, *, stream: bool = False) -> httpx.Response:
-        """Send it; ExecutorError where the sandbox was stopped by another thread, which closed this client."""
+        """Send it; ExecutorRequestError where the sandbox was stopped by another thread, which closed this client."""
         try:
             return self._client.send(self._request(call), stream=stream)
         except RuntimeError as error:
             if not self._client.is_closed:
                 raise
-            raise ExecutorError("network", call.path, 1, 1, code="closed", message="the sandbox was stopped") from error
+            raise ExecutorRequestError(
+                "network", call.path, 1, 1, code="closed", message="the sandbox was stopped"
+            ) from error
 
     def _request(self, call: Call) -> httpx.Request:
-        labels = {f"x-{name}": value for name, value in self._address.labels.items()}
+        labels = dict.fromkeys(protocol.TRACE_HEADERS, NOBODY)
+        labels |= {f"x-{name}": value for name, value in self._address.labels.items()}
         labels |= {_HEADERS[name]: value for name, value in log.current_labels().items() if name in _HEADERS}
         labels |= {"x-operation": call.operation, "x-trace-ts": ids.rfc3339(ids.now())}
-        labels.setdefault("x-trace-id", ids.new_id("trc"))
+        if labels["x-trace-id"] == NOBODY:
+            labels["x-trace-id"] = trace.new_id()
+        labels[trace.HEADER] = trace.parent(labels["x-trace-id"])
         labels[protocol.GENERATION_HEADER] = str(self._address.generation)
         if call.run_id is not None:
             labels["x-run-id"] = call.run_id
@@ -149,10 +176,10 @@ def json_body(value: object) -> Callable[[], bytes]:
     return lambda: data
 
 
-def _of_transport(error: httpx.TransportError, path: str, attempt: int, attempts: int) -> ExecutorError:
+def _of_transport(error: httpx.TransportError, path: str, attempt: int, attempts: int) -> ExecutorRequestError:
     kind = "timeout" if isinstance(error, httpx.TimeoutException) else "network"
     facts = {"code": "refused" if isinstance(error, httpx.ConnectError) else "", "message": str(error)}
-    return ExecutorError(kind, path, attempt, attempts, **facts)  # type: ignore[arg-type]
+    return ExecutorRequestError(kind, path, attempt, attempts, **facts)  # type: ignore[arg-type]
 
 
 def _of_response(response: httpx.Response, path: str, attempt: int, attempts: int) -> Exception:
@@ -163,10 +190,12 @@ def _of_response(response: httpx.Response, path: str, attempt: int, attempts: in
         code, message = "", response.text[:200]
     if code == "fenced":
         return LeaseLost(message)
-    return ExecutorError("http", path, attempt, attempts, status=response.status_code, code=code, message=message)
+    return ExecutorRequestError(
+        "http", path, attempt, attempts, status=response.status_code, code=code, message=message
+    )
 
 
-def as_app_error(error: ExecutorError, what: str) -> Exception:
+def as_app_error(error: ExecutorRequestError, what: str) -> Exception:
     """Return what a caller who named a path or a repository is to be told; other failures stay as they are."""
     if error.status == 404:
         return NotFound(what)

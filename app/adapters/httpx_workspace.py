@@ -102,12 +102,17 @@ class HttpxWorkspace:
         return int(self._transport.json(call)["staged"])
 
     def _stage_large(self, sha256: str, stream: BinaryIO, size: int) -> int:
+        begin = stream.tell() if stream.seekable() else None
+
         def frame() -> Iterator[bytes]:
+            if begin is not None:
+                stream.seek(begin)
             yield _head(sha256, size)
             yield from _parts(stream)
             yield b"\n"
 
-        call = Call("POST", "/workspace/stage", "workspace.stage", content=frame, timeout=LONG_SECONDS, once=True)
+        once = begin is None  # what can be read only once can be sent only once
+        call = Call("POST", "/workspace/stage", "workspace.stage", content=frame, timeout=LONG_SECONDS, once=once)
         return int(self._transport.json(call)["staged"])
 
     def restore(self, manifest: Manifest, *, clean: bool) -> list[str]:
