@@ -284,7 +284,9 @@ class Settings(AgentSettings):
         description="Address of one external executor host for all sessions; empty: each sandbox has its own on this machine.",
     )
     executor_auth_token: str = Field(
-        "", validation_alias=_names("EXECUTOR_AUTH_TOKEN"), description="Token that the external executor host asks for."
+        "",
+        validation_alias=_names("EXECUTOR_AUTH_TOKEN"),
+        description="Token that the external executor host asks for.",
     )
     executor_retry_status_codes: str = Field(
         "500,502,503,504",
@@ -337,7 +339,9 @@ class Settings(AgentSettings):
         """Values that must never be seen: secrets, and the passwords within addresses."""
         fields = [name for name, names in names_of_settings().items() if set(names) & set(SECRET_NAMES)]
         values = [str(getattr(self, name)) for name in fields]
-        return [part for value in values for part in (value, urlsplit(value).password if "://" in value else "") if part]
+        return [
+            part for value in values for part in (value, urlsplit(value).password if "://" in value else "") if part
+        ]
 
 
 def names_of_settings() -> dict[str, tuple[str, ...]]:

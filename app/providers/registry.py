@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from app.errors import Invalid
 from app.ports import Provider
 from app.providers.claude_code import ClaudeCodeProvider
+from app.providers.claude_code.provider import KIND as CLAUDE_CODE
+from app.providers.codex_cli import CodexProvider
+from app.providers.codex_cli.provider import KIND as CODEX
 from app.providers.scripted import ScriptedProvider
 
 
@@ -31,11 +34,15 @@ class Registry:
         return list(self._providers.values())
 
 
-def build_registry(mode: str, claude_code_path: str = "") -> Registry:
+def build_registry(mode: str, paths: Mapping[str, str]) -> Registry:
     """Return the providers; mode `scripted` puts the scripted agent behind every kind (`PADDOCK_PROVIDER_MODE`).
-    `claude_code_path` names another binary than the installed one."""
-    claude_code = ClaudeCodeProvider(Path(claude_code_path).expanduser().resolve() if claude_code_path else None)
-    real: list[Provider] = [claude_code, ScriptedProvider()]
+    `paths` names other binaries than the installed ones, by kind."""
+    binaries = {kind: Path(path).expanduser().resolve() for kind, path in paths.items()}
+    real: list[Provider] = [
+        ClaudeCodeProvider(binaries.get(CLAUDE_CODE)),
+        CodexProvider(binaries.get(CODEX)),
+        ScriptedProvider(),
+    ]
     if mode == "scripted":
         return Registry(ScriptedProvider(provider.kind) for provider in real)
     return Registry(real)

@@ -138,13 +138,13 @@ def test_a_binary_that_is_missing_or_broken_is_said_to_be(tmp_path: Path) -> Non
 
 def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
     with pytest.raises(Invalid) as caught:
-        build_registry("real").get("gpt-9")
+        build_registry("real", {}).get("gpt-9")
     assert caught.value.code == "provider_unknown"
     assert "claude-code" in str(caught.value.remedy)
 
 
 def test_scripted_mode_routes_every_kind_to_the_scripted_agent() -> None:
-    real, scripted = build_registry("real"), build_registry("scripted")
+    real, scripted = build_registry("real", {}), build_registry("scripted", {})
     assert [provider.kind for provider in scripted.list()] == [provider.kind for provider in real.list()]
     commands = {tuple(provider.command(LAUNCH).argv) for provider in scripted.list()}
     assert len(commands) == 1

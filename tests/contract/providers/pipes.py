@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app.domain.journal import Record
-from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
+from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, Probe, SendInput, Step
 from app.ports import Provider, Turn
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -106,6 +106,15 @@ class PipeDriver:
                     pipe.close()
         return played
 
+    def holds(self, probe: Probe) -> bool:
+        """True where a file of the agent's state is as the probe asks."""
+        return any(probe.contains in path.read_text(errors="replace") for path in self.home.glob(probe.glob))
+
+    def kill(self) -> None:
+        """SIGKILL the agent and what it started."""
+        assert self.process
+        os.killpg(self.process.pid, signal.SIGKILL)
+
     def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
         command = self.provider.command(launch)
         for path, text in command.files.items():
@@ -148,6 +157,7 @@ class _Attempt:
     policy: Policy
     person: Person
     timeout_seconds: float
+    _controls: list[Mapping[str, Any]] = field(default_factory=list)
 
     def run(self, first_control: Mapping[str, Any] | None) -> None:
         arrived: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
@@ -170,8 +180,11 @@ class _Attempt:
             if self.played.records[-1].kind == "exit":
                 break
             try:
-                kind, line = arrived.get(timeout=max(0.1, deadline - time.monotonic()))
+                kind, line = arrived.get(timeout=0.05 if self._controls else max(0.1, deadline - time.monotonic()))
             except queue.Empty:
+                if self._controls and time.monotonic() < deadline:
+                    self._take_controls()
+                    continue
                 tail = b"\n".join(
                     record.kind.encode() + b" " + record.data[:300] for record in self.played.records[-15:]
                 )
@@ -197,7 +210,16 @@ class _Attempt:
         for type_, data in step.events:
             control = self.person(type_, data)
             if control is not None:
-                self._append("ctl", orjson.dumps(control), f"{control['type']}:{control.get('requestId', '')}")
+                self._controls.append(control)
+        self._take_controls()
+
+    def _take_controls(self) -> None:
+        """Append what people said; what has a `once` waits until that file is there."""
+        for control in list(self._controls):
+            said = dict(control)
+            if said.pop("once", REPOSITORY).exists():
+                self._controls.remove(control)
+                self._append("ctl", orjson.dumps(said), f"{said['type']}:{said.get('requestId', '')}")
 
     def _carry_out(self, intent: Intent) -> None:
         match intent:

@@ -13,6 +13,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import AskPolicy, EndAgent, Launch, ResumePoint, SendInput, Step
 from app.ports import AgentHost, AgentStart, Executor, Provider, SandboxSpec
 from app.providers.claude_code import ClaudeCodeProvider
+from app.providers.codex_cli import CodexProvider
 from app.providers.scripted import ScriptedProvider
 from tests.support.model_server import ModelServer
 
@@ -20,9 +21,10 @@ PROMPTS = {
     "scripted": ("/write /workspace/a.txt hello\n/run cat a.txt\n/remember the door is blue", "/recall"),
     "claude-code": ("the door is blue [[write:a.txt:hello]][[bash:cat a.txt; touch b.txt]]", "[[recall]]"),
 }
+PROMPTS["codex-cli"] = PROMPTS["claude-code"]
 
 
-@pytest.fixture(params=[ScriptedProvider, ClaudeCodeProvider], ids=lambda provider: provider().kind)
+@pytest.fixture(params=[ScriptedProvider, ClaudeCodeProvider, CodexProvider], ids=lambda provider: provider().kind)
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Callable[[], Provider] = request.param
     return made()
@@ -56,6 +58,7 @@ def play(host: AgentHost, provider: Provider, launch: Launch) -> list[Step]:
 def test_it_works_remembers_and_ends(executor: Executor, provider: Provider) -> None:
     with ModelServer() as model:
         settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-scripted"}
+        settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-scripted"}
         first_prompt, second_prompt = PROMPTS[provider.kind]
         first = Launch("run_1", "ses_1", 1, first_prompt, settings=settings)
         steps = play(executor, provider, first)

@@ -1,0 +1,83 @@
+"""The settings of agents: keys, addresses and models by the names that users already have, and which binaries. Part of
+`app.config.Settings`, which is what everybody reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings
+
+
+def _names(*names: str) -> Any:
+    return AliasChoices(*names)
+
+
+class AgentSettings(BaseSettings):
+    """See the module."""
+
+    anthropic_api_key: str = Field(
+        "", validation_alias=_names("ANTHROPIC_API_KEY"), description="Key of the Anthropic API, for Claude Code."
+    )
+    anthropic_auth_token: str = Field(
+        "", validation_alias=_names("ANTHROPIC_AUTH_TOKEN"), description="Bearer token instead of a key."
+    )
+    anthropic_base_url: str = Field(
+        "", validation_alias=_names("ANTHROPIC_BASE_URL"), description="Another address that speaks the Anthropic API."
+    )
+    anthropic_model: str = Field(
+        "", validation_alias=_names("ANTHROPIC_MODEL"), description="Model of Claude Code where a run names none."
+    )
+    claude_code_enable_tasks: str = Field(
+        "",
+        validation_alias=_names("CLAUDE_CODE_ENABLE_TASKS"),
+        description="`0` gives Claude Code its TodoWrite tool instead of its Task tools.",
+    )
+    claude_code_max_retries: str = Field(
+        "",
+        validation_alias=_names("CLAUDE_CODE_MAX_RETRIES"),
+        description="Tries of one model call by Claude Code itself, before the attempt fails.",
+    )
+    claude_code_path: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_CLAUDE_CODE_PATH"),
+        description="Another Claude Code binary than the installed wheel's.",
+    )
+    openai_api_key: str = Field(
+        "", validation_alias=_names("OPENAI_API_KEY"), description="Key of the OpenAI API, for Codex and OpenCode."
+    )
+    openai_base_url: str = Field(
+        "",
+        validation_alias=_names("OPENAI_BASE_URL"),
+        description="Another address that speaks the OpenAI API, `/v1` included.",
+    )
+    openai_model: str = Field(
+        "", validation_alias=_names("OPENAI_MODEL"), description="Model of Codex and OpenCode where a run names none."
+    )
+    codex_path: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_CODEX_PATH"),
+        description="Another Codex binary than the installed wheel's.",
+    )
+
+    @property
+    def provider_settings(self) -> dict[str, str]:
+        """What agents need to reach their models, by the names users know; unset ones are left out."""
+        names = {
+            "ANTHROPIC_API_KEY": self.anthropic_api_key,
+            "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
+            "ANTHROPIC_BASE_URL": self.anthropic_base_url,
+            "ANTHROPIC_MODEL": self.anthropic_model,
+            "CLAUDE_CODE_ENABLE_TASKS": self.claude_code_enable_tasks,
+            "CLAUDE_CODE_MAX_RETRIES": self.claude_code_max_retries,
+            "OPENAI_API_KEY": self.openai_api_key,
+            "OPENAI_BASE_URL": self.openai_base_url,
+            "OPENAI_MODEL": self.openai_model,
+        }
+        return {name: value for name, value in names.items() if value}
+
+    @property
+    def agent_paths(self) -> dict[str, str]:
+        """Binaries that are named instead of the installed ones, by provider; unset ones are left out."""
+        paths = {"claude-code": self.claude_code_path, "codex-cli": self.codex_path}
+        return {kind: path for kind, path in paths.items() if path}

@@ -1,0 +1,41 @@
+"""What all agents' binaries have in common: whether one starts and which version it is, and what an address looks like."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.domain.failure import Failure, FailureCode
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+[\w.+-]*")
+
+
+def version_of(binary: Path) -> str | None:
+    """Return the version that the binary tells, asked once for each binary; None where it does not start."""
+    return _version(str(binary), binary.stat().st_mtime_ns)
+
+
+def not_starting(binary: Path) -> Failure:
+    return Failure(FailureCode.SETUP_FAILED, f"{binary} does not start.", "Install the agent again for this machine.")
+
+
+def is_address(text: str) -> bool:
+    """True for an http or https address with a host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=16)
+def _version(binary: str, _changed_ns: int) -> str | None:
+    try:
+        told = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = _VERSION.search(told.stdout)
+    return found[0] if found and told.returncode == 0 else None

@@ -1,0 +1,166 @@
+"""Starting Codex, and finding out whether it can start.
+
+It asks for every command that it does not know as read-only and for every edit (`approvalPolicy: untrusted`). Its tools that act
+beyond that are off: web search runs at the model's side, past any policy; apps, plugins and remote plugins load code.
+
+A repository cannot configure it: the workspace is `untrusted`, so its `.codex/` (settings, hooks, MCP servers, rules) is not
+read; see tests/contract/providers. Its AGENTS.md is instructions, as any text of the repository is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from app.domain.capabilities import Capabilities
+from app.domain.failure import Failure, FailureCode
+from app.domain.turn import AgentCommand, Launch, Probe
+from app.ports import Readiness, Turn
+from app.providers.binaries import is_address, not_starting, version_of
+from app.providers.codex_cli.turn import CodexTurn, prompt_mark
+
+KIND = "codex-cli"
+FOLDER = "/opt/agents/codex-cli"
+"""Where the sandbox shows the package of the binary."""
+
+HOME = "/home/agent"
+DEFAULT_MODEL = "gpt-5.5"
+DEFAULT_ADDRESS = "https://api.openai.com/v1"
+
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "CODEX_HOME": f"{HOME}/.codex",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+_CONFIG = """\
+model = {model}
+model_provider = "paddock"
+check_for_update_on_startup = false
+suppress_unstable_features_warning = true
+web_search = "disabled"
+
+[model_providers.paddock]
+name = "paddock"
+base_url = {address}
+wire_api = "responses"
+env_key = "OPENAI_API_KEY"
+request_max_retries = 3
+stream_max_retries = 1
+
+[projects."/workspace"]
+trust_level = "untrusted"
+
+[tools.update_plan]
+enabled = true
+
+[features]
+default_mode_request_user_input = true
+plugins = false
+apps = false
+remote_plugin = false
+hooks = false
+
+[analytics]
+enabled = false
+
+[otel]
+exporter = "none"
+"""
+
+
+class CodexProvider:
+    """See the module."""
+
+    kind = KIND
+
+    def __init__(self, binary: Path | None = None) -> None:
+        """`binary` is looked for where it is not given: in the installed wheel, then on PATH."""
+        self._given = binary
+        self.capabilities = Capabilities(
+            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
+        )
+
+    def readiness(self, settings: Mapping[str, str]) -> Readiness:
+        binary = self._find_binary()
+        if binary is None:
+            return Readiness(False, None, self._not_installed())
+        version = version_of(binary)
+        if version is None:
+            return Readiness(True, None, not_starting(binary))
+        return Readiness(True, version, _missing(settings))
+
+    def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
+        return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
+
+    def mounts(self) -> Mapping[str, str]:
+        binary = self._find_binary()
+        return {FOLDER: str(binary.parent.parent)} if binary else {}
+
+    def probes(self, launch: Launch) -> Sequence[Probe]:
+        if launch.resume is None:
+            return ()
+        glob = f".codex/sessions/*/*/*/rollout-*-{launch.resume.conversation_id}.jsonl"
+        return (Probe(glob, f'"client_id":"{prompt_mark(launch.run_id)}"'),)
+
+    def command(self, launch: Launch) -> AgentCommand:
+        binary = self._find_binary()
+        inside = f"{FOLDER}/{binary.parent.name}/{binary.name}" if binary else "codex"
+        model = launch.model or DEFAULT_MODEL
+        address = launch.settings.get("OPENAI_BASE_URL") or DEFAULT_ADDRESS
+        config = _CONFIG.format(model=_quoted(model), address=_quoted(address))
+        return AgentCommand(
+            argv=[inside, "app-server"],
+            env={**_ENVIRONMENT, "OPENAI_API_KEY": launch.settings.get("OPENAI_API_KEY", "")},
+            secrets=("OPENAI_API_KEY",),
+            files={".codex/config.toml": config},
+        )
+
+    def begin(self, launch: Launch) -> Turn:
+        return CodexTurn(launch)
+
+    def _not_installed(self) -> Failure:
+        message = f"There is no file {self._given}." if self._given else "Codex is not installed."
+        remedy = "Run `make agents`." if not self._given else "Let PADDOCK_CODEX_PATH name Codex's binary, or unset it."
+        return Failure(FailureCode.SETUP_FAILED, message, remedy)
+
+    def _find_binary(self) -> Path | None:
+        if self._given is not None:
+            return self._given if self._given.is_file() else None
+        return _installed()
+
+
+def _installed() -> Path | None:
+    package = importlib.util.find_spec("codex_cli_bin")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        bundled = Path(folder) / "bin" / "codex"
+        if bundled.is_file():
+            return bundled
+    found = shutil.which("codex")
+    return Path(found).resolve() if found else None
+
+
+def _missing(settings: Mapping[str, str]) -> Failure | None:
+    if not settings.get("OPENAI_API_KEY"):
+        return Failure(
+            FailureCode.AUTH_MISSING,
+            "Codex has no key.",
+            "Set OPENAI_API_KEY in the environment or .env, then run `make up` again.",
+        )
+    address = settings.get("OPENAI_BASE_URL")
+    if address and not is_address(address):
+        return Failure(
+            FailureCode.SETUP_FAILED,
+            "OPENAI_BASE_URL is not an http or https address.",
+            f"Set it to an address such as {DEFAULT_ADDRESS}, or unset it.",
+        )
+    return None
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string: JSON's escapes are among TOML's."""
+    return orjson.dumps(text).decode()

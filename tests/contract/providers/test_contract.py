@@ -1,0 +1,328 @@
+"""One contract for every agent: the same scenarios, each real binary, its own adapter, the scripted model (SPEC §6)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.failure import FailureCode
+from app.domain.run_state import RunStatus
+from app.domain.turn import CONTINUE_MESSAGE, ResumePoint
+from tests.contract.providers.pipes import PipeDriver, Played, always, answer, ask_all
+from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
+from tests.support.model_server import ModelServer
+from tests.support.model_server.server import MISSING_MODEL
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.real_agent
+
+
+@pytest.fixture(params=SUBJECTS)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return SUBJECTS[request.param]
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def driver(subject: Subject) -> Iterator[PipeDriver]:
+    """In a folder outside $TMPDIR: Codex mistrusts a home in there."""
+    with tempfile.TemporaryDirectory(prefix="pdk-agent-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        yield PipeDriver(subject.make(), Path(folder))
+
+
+def texts(played: Played) -> list[str]:
+    return [data["text"] for data in played.of("message.stop")]
+
+
+def results(played: Played) -> dict[str, str]:
+    """Return the status of each call's result by the call's name; a call has exactly one."""
+    names = {data["toolCallId"]: data["name"] for data in played.of("tool.call")}
+    ended = [data["toolCallId"] for data in played.of("tool.result")]
+    assert sorted(ended) == sorted(names)
+    return {names[data["toolCallId"]]: data["status"] for data in played.of("tool.result")}
+
+
+def assert_deltas_join(played: Played) -> None:
+    for whole, delta in (("message.stop", "message.delta"), ("thinking.stop", "thinking.delta")):
+        joined: dict[str, str] = {}
+        for data in played.of(delta):
+            joined[data["messageId"]] = joined.get(data["messageId"], "") + data["text"]
+        assert joined == {data["messageId"]: data["text"] for data in played.of(whole)}
+
+
+class StopAt:
+    """A person who stops the run when the n-th event of a type comes."""
+
+    def __init__(self, type_: str, count: int = 1) -> None:
+        self._type, self._left = type_, count
+
+    def __call__(self, type_: str, _data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        self._left -= type_ == self._type
+        if type_ == self._type and self._left == 0:
+            return {"type": "stop", "by": "usr_alice", "reason": "enough"}
+        return None
+
+
+def test_text_streams_and_adds_up(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[text:Here is the answer to it.]]"))
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert texts(played) == ["Here is the answer to it."]
+    assert len(played.of("message.delta")) > 1
+    assert_deltas_join(played)
+    assert model.calls[0].key == KEY
+
+
+def test_thinking_streams_apart_from_text(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[think:let me think about it]][[text:So it is.]]"))
+    assert [data["text"] for data in played.of("thinking.stop")] == ["let me think about it"]
+    assert texts(played) == ["So it is."]
+    assert_deltas_join(played)
+
+
+def test_a_slow_stream_arrives_as_it_is_spoken(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    seen: list[str] = []
+
+    def person(type_: str, data: Mapping[str, Any]) -> None:
+        seen.append(type_)
+        if type_ == "message.delta" and "Before" in data["text"]:
+            model.open("slow")  # the rest is spoken only after the first piece was seen
+
+    played = driver.play(subject.launch(model, "[[gate:slow]]"), person=person)
+    assert texts(played) == ["Before the gate. Behind the gate."]
+
+
+def test_tools_are_called_and_their_results_told(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[write:a.txt:hello]][[bash:cat a.txt; touch b.txt]][[text:done]]"))
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert results(played) == {subject.edit: "ok", subject.execute: "ok"}
+    kinds = {data["name"]: data["kind"] for data in played.of("tool.call")}
+    assert kinds == {subject.edit: "edit", subject.execute: "execute"}
+    outputs = "".join(data["output"] for data in played.of("tool.result"))
+    assert "hello" in outputs
+    assert (driver.workspace / "a.txt").read_text().strip() == "hello"
+    assert texts(played) == ["done"]
+
+
+def test_a_command_that_fails_is_told_as_an_error(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[bash:echo oh; touch x; exit 3]][[text:went on]]"))
+    (result,) = played.of("tool.result")
+    assert result["status"] == "error"
+    assert "oh" in result["output"]
+    assert "3" in result["output"]
+    assert texts(played) == ["went on"]
+
+
+def test_a_huge_output_is_taken(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    count = "python3 -c 'print(\"x\" * 3_000_000)'; touch x"
+    played = driver.play(subject.launch(model, f"[[bash:{count}]][[text:went on]]"))
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    (result,) = played.of("tool.result")
+    assert "xxxx" in result["output"]
+    assert texts(played) == ["went on"]
+
+
+def test_what_is_not_allowed_does_not_happen_and_the_turn_goes_on(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    prompt = "[[bash:touch made]][[write:b.txt:no]][[text:went on]]"
+    played = driver.play(
+        subject.launch(model, prompt), policy=ask_all, person=always("deny", message="not on a Friday")
+    )
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert results(played) == {subject.execute: "denied", subject.edit: "denied"}
+    assert list(driver.workspace.iterdir()) == []
+    assert texts(played)[-1] == "went on"
+    assert "not on a Friday" in str(model.calls[-1].body)
+    assert [data["outcome"] for data in played.of("human_loop.resolved")] == ["answered", "answered"]
+
+
+def test_what_a_policy_denies_does_not_happen(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[bash:touch made]][[text:went on]]"), policy=lambda _: "deny")
+    assert results(played) == {subject.execute: "denied"}
+    assert not (driver.workspace / "made").exists()
+    assert played.of("human_loop.requested") == []
+    assert texts(played)[-1] == "went on"
+
+
+def test_a_person_is_asked_and_allows(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    prompt = "[[bash:touch made]][[write:b.txt:yes]][[text:done]]"
+    played = driver.play(subject.launch(model, prompt), policy=ask_all, person=always("allow"))
+    command, edit = played.of("human_loop.requested")
+    assert (command["kind"], command["toolCall"]["kind"]) == ("approval", "execute")
+    assert command["toolCall"]["input"]["command"] == "touch made"
+    assert edit["toolCall"]["kind"] == "edit"
+    assert "b.txt" in str(edit["toolCall"]["input"])
+    calls = {data["toolCallId"] for data in played.of("tool.call")}
+    assert {command["toolCallId"], edit["toolCallId"]} == calls
+    assert sorted(path.name for path in driver.workspace.iterdir()) == ["b.txt", "made"]
+
+
+def test_allow_always_asks_once(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    prompt = "[[bash:touch a]][[bash:touch b]][[text:done]]"
+    played = driver.play(subject.launch(model, prompt), policy=ask_all, person=always("allow_always"))
+    assert len(played.of("human_loop.requested")) == 1
+    assert sorted(path.name for path in driver.workspace.iterdir()) == ["a", "b"]
+
+
+def test_a_stop_while_a_person_is_asked_cancels(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    launch = subject.launch(model, "[[bash:touch made]][[text:went on]]")
+    played = driver.play(launch, policy=ask_all, person=StopAt("human_loop.requested"))
+    assert played.outcome.status is RunStatus.CANCELED
+    assert [data["outcome"] for data in played.of("human_loop.resolved")] == ["canceled"]
+    assert not (driver.workspace / "made").exists()
+
+
+def test_a_stop_in_mid_text_cancels(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[gate:never]]"), person=StopAt("message.delta"))
+    assert played.outcome.status is RunStatus.CANCELED
+    assert_deltas_join(played)
+
+
+def test_a_stop_in_mid_command_leaves_no_process(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    script = "import os,time; open('pid','w').write(str(os.getpid())); time.sleep(600)"
+    launch = subject.launch(model, f'[[bash:python3 -c "{script}"]]')
+    started = driver.workspace / "pid"
+
+    def person(type_: str, _data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if type_ != "tool.call":
+            return None
+        return {"type": "stop", "by": "usr_alice", "reason": "enough", "once": started}
+
+    played = driver.play(launch, person=person)
+    assert played.outcome.status is RunStatus.CANCELED
+    assert set(results(played).values()) <= {"error", "denied"}
+    pid = int(started.read_text())
+    eventually(lambda: not _is_alive(pid), 10, what="the command is gone")
+
+
+def test_a_question_is_answered(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    if not driver.provider.capabilities.questions:
+        pytest.skip("declares no questions")
+    asked: list[Mapping[str, Any]] = []
+
+    def person(type_: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if type_ != "human_loop.requested":
+            return None
+        asked.append(data)
+        return answer(data, answers={data["questions"][0]["id"]: ["Blue"]})
+
+    played = driver.play(subject.launch(model, "[[ask:Which colour?|Red|Blue]][[text:done]]"), person=person)
+    (data,) = asked
+    (question,) = data["questions"]
+    assert (data["kind"], question["question"]) == ("question", "Which colour?")
+    assert [option["label"] for option in question["options"]] == ["Red", "Blue"]
+    assert "Blue" in str(model.calls[-1].body)
+    assert played.outcome.status is RunStatus.SUCCEEDED
+
+
+def test_todos_are_told_whole(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    if not driver.provider.capabilities.todo:
+        pytest.skip("declares no todos")
+    played = driver.play(subject.launch(model, f"{subject.todo_script}[[text:done]]"))
+    last = played.of("todo.update")[-1]["todos"]
+    assert [(todo["content"], todo["status"]) for todo in last] == [
+        ("write the file", "completed"),
+        ("report", "pending"),
+    ]
+    assert len({todo["id"] for todo in last}) == 2
+
+
+def test_usage_is_what_the_server_counted(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "[[bash:touch a]][[bash:touch b]][[text:done]]"))
+    calls = len(model.calls)
+    assert calls == 3
+    usage = played.of("usage.update")[-1]
+    assert (usage["input"], usage["cacheRead"], usage["output"]) == (100 * calls, 7 * calls, 10 * calls)
+    assert played.conversation_id
+    second = subject.launch(model, "hello again", run_id="run_2", resume=ResumePoint(played.conversation_id))
+    again = driver.play(second).of("usage.update")[-1]
+    assert (again["input"], again["output"]) == (100, 10)
+
+
+def test_the_conversation_goes_on_after_its_process_ended(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    first = driver.play(subject.launch(model, "the door is blue [[text:noted]]"))
+    assert first.conversation_id
+    resume = ResumePoint(first.conversation_id)
+    again = driver.play(subject.launch(model, "[[recall]]", run_id="run_2", resume=resume))
+    assert "the door is blue" in texts(again)[-1]
+    assert again.conversation_id == first.conversation_id
+
+
+def test_a_conversation_cut_by_a_kill_goes_on(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    probe = driver.provider.probes(subject.launch(model, "", resume=ResumePoint("*")))
+
+    def killer(type_: str, _data: Mapping[str, Any]) -> None:
+        if type_ == "message.delta":
+            eventually(lambda: all(driver.holds(each) for each in probe), what="the prompt is in the agent's state")
+            driver.kill()
+
+    first = driver.play(subject.launch(model, "the door is blue [[gate:killed]]"), person=killer)
+    assert first.outcome.failure is not None
+    assert first.outcome.failure.code is FailureCode.INCOMPLETE
+    assert first.conversation_id
+    model.open("killed")
+    resume = ResumePoint(first.conversation_id, has_prompt=True)
+    again = driver.play(subject.launch(model, "the door is blue [[gate:killed]]", attempt=2, resume=resume))
+    assert again.outcome.status is RunStatus.SUCCEEDED, again.outcome
+    assert CONTINUE_MESSAGE in str(model.calls[-1].body)
+    assert str(model.calls[-1].body).count("the door is blue") == 1
+
+
+def test_a_conversation_that_is_gone_is_told_so(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    resume = ResumePoint("00000000-0000-4000-8000-000000000000")
+    played = driver.play(subject.launch(model, "hello", resume=resume))
+    assert played.outcome.stop_reason == "resume_failed"
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.may_retry
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("[[error:401]]", FailureCode.AUTH_MISSING),
+        ("[[error:529]]", FailureCode.TRANSPORT_ERROR),
+        ("[[error:500]]", FailureCode.TRANSPORT_ERROR),
+    ],
+)
+def test_an_error_of_the_model_s_server_is_classified(
+    driver: PipeDriver, subject: Subject, model: ModelServer, script: str, code: FailureCode
+) -> None:
+    played = driver.play(subject.launch(model, script))
+    assert played.outcome.status is RunStatus.FAILED
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.code is code, played.outcome
+    assert played.outcome.failure.advice
+
+
+def test_a_model_that_is_not_there_is_told_so(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    played = driver.play(subject.launch(model, "hello", model=MISSING_MODEL))
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.code is FailureCode.MODEL_INVALID, played.outcome
+
+
+def test_an_address_where_nobody_is_is_told_so(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    nobody = dict(subject.settings("http://127.0.0.1:9"))
+    played = driver.play(subject.launch(model, "hello", settings=nobody))
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.code is FailureCode.TRANSPORT_ERROR, played.outcome
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().rpartition(")")[2].split()[0] != "Z"
