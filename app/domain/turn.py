@@ -81,13 +81,15 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
-    """How to start the agent: `argv`, its whole environment, the names of `env` that are secret, files for its HOME."""
+    """How to start the agent: `argv`, its whole environment, the names of `env` that are secret, files for its HOME. Lines of its
+    that begin with one of `text_lines` carry text alone, and may be left out once a run's log is full."""
 
     argv: list[str]
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     cwd: str = "/workspace"
+    text_lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

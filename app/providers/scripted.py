@@ -23,6 +23,8 @@ from app.providers.outbox import Outbox
 
 KIND = "scripted"
 MODEL = "scripted"
+UNSURE = 256
+"""Characters at the end of what is left of a line: they may be half a secret, or half an escape."""
 _NAMESPACE = uuid.UUID("6f6a1c1e-5c1b-4e57-9a53-5a6f3d1f0c01")
 
 
@@ -54,6 +56,7 @@ class ScriptedProvider:
         return AgentCommand(
             argv=["/opt/paddock/python", "-I", "-S", "/opt/paddock/executor/scripted_agent.py"],
             env={"HOME": "/home/agent", "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+            text_lines=tuple(f'{{"type":"{name}"' for name in ("delta", "thinking_delta", "output")),
         )
 
     def begin(self, launch: Launch) -> Turn:
@@ -102,8 +105,7 @@ class ScriptedTurn:
             case "err":
                 self._words.add(record.data)
             case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
+                self._on_cut(record.json())
             case "exit":
                 self._on_exit(record)
             case _:
@@ -138,6 +140,15 @@ class ScriptedTurn:
             handler(line)
         except (ValueError, TypeError, KeyError):
             self._outbox.warn_once("output_unreadable", "The agent wrote a line that is not of its protocol.")
+
+    def _on_cut(self, facts: Mapping[str, Any]) -> None:
+        """Of a line that was too long its beginning is known: it is told where that says enough."""
+        self._outbox.warn_once(
+            "output_cut", f"A line of {facts.get('size')} bytes of the agent was too long and was cut."
+        )
+        begun = jsontext.closed(str(facts.get("head") or "")[:-UNSURE])
+        if begun is not None and not self._outbox.finished:
+            self._on_line(begun)
 
     def _on_control(self, control: Mapping[str, Any]) -> None:
         match control.get("type"):

@@ -15,6 +15,7 @@ from app.domain.events import Event, EventType, envelope
 from app.models import AgentRun
 from app.ports import EventStream, StreamEntry
 from app.services import log_rows
+from app.services.run_output import TRUNCATED
 
 Envelope = Mapping[str, Any]
 ALL = 10_000_000
@@ -141,14 +142,16 @@ def _check_records(events: Sequence[Event]) -> Iterator[Finding]:
 
 
 def _check_texts(events: Sequence[Event]) -> Iterator[Finding]:
+    cut = False  # beyond the cap texts are left out, and long ones are shortened (`run_output`)
     pieces: dict[tuple[str, int, str], list[str]] = {}
     for event in events:
+        cut = cut or bool(event.data.get("truncated")) or event.data.get("code") == TRUNCATED
         name = str(event.data.get("messageId", ""))
         for delta, whole in _WHOLE_OF.items():
             if event.type == delta:
                 pieces.setdefault((whole, event.attempt, name), []).append(str(event.data.get("text", "")))
         said = pieces.pop((event.type, event.attempt, name), None)
-        if said is not None and "".join(said) != event.data.get("text"):
+        if said is not None and not cut and "".join(said) != event.data.get("text"):
             yield Finding("text", "sql", event.seq, f"the deltas of {name} do not add up to {event.type}")
 
 

@@ -7,7 +7,7 @@ already are done. So whoever drives, and however often the driver dies, the log 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -19,12 +19,13 @@ from app.domain.journal import Record, agent_id
 from app.domain.lease import Lease
 from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
-from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
+from app.domain.turn import NOTHING, AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
 from app.models import AgentRun, Todo
 from app.ports import AGENT_EXITED, AgentHost, ExecutorError, Turn
 from app.services import human_loop, policy, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.run_blobs import RunBlobs
+from app.services.run_output import RunOutput
 
 Change = Callable[[int], None]
 GRANT = "grant:"
@@ -45,13 +46,17 @@ class Attempt:
         self._usage_before = dict(self.usage)
         self._in_log = parts.log.last_record(launch.attempt)
         self._caught_up_at = 0
-        self._pending: dict[str, Intent] = {}
+        self._pending: dict[str, Intent | Shed] = {}
         self._open_requests: set[str] = set()
         self._grants = {grant["key"]: grant["id"] for grant in (run.launch or {}).get("grants") or []}
 
     def resume_behind(self, last: int) -> None:
         """The journal holds records up to `last` that an earlier holder saw: intents wait until they are stepped."""
         self._caught_up_at = last
+
+    @property
+    def output(self) -> RunOutput:
+        return self._parts.output
 
     @property
     def number(self) -> int:
@@ -64,7 +69,7 @@ class Attempt:
             self._pending.pop(record.key, None)
         if record.kind == "ctl" and self._grants:
             self._use_grant(record)
-        step = self._turn.step(record)
+        step = self._step(record)
         self._note(step)
         if record.n > self._in_log:
             self._write(record, step)
@@ -76,6 +81,17 @@ class Attempt:
         if record.n >= self._caught_up_at:
             self._carry_out()
         return record.n > self._in_log and any(kind == EventType.MESSAGE_STOP for kind, _ in step.events)
+
+    def _step(self, record: Record) -> Step:
+        output = self._parts.output
+        cut_before = output.is_cut
+        if output.leaves_out(record):
+            return NOTHING
+        step = self._turn.step(record)
+        step = replace(step, events=output.admit(step.events))
+        if output.is_cut and (record.n == 1 or not cut_before):
+            self._pending[output.shed_key] = Shed(output.shed_key)
+        return step
 
     def control(self, key: str, payload: Mapping[str, Any]) -> None:
         """Append what the adapter must learn; it meets it when it comes back in order."""
@@ -175,7 +191,7 @@ class Attempt:
                 if error.code != AGENT_EXITED:
                     raise
 
-    def _act(self, intent: Intent) -> None:
+    def _act(self, intent: Intent | Shed) -> None:
         match intent:
             case SendInput(key=key, line=line):
                 self._parts.host.write(self.agent_id, "in", key, line, epoch=self._parts.lease.epoch)
@@ -183,6 +199,8 @@ class Attempt:
                 self._ask_policy(intent)
             case EndAgent():
                 self._end(intent)
+            case Shed(key=key):
+                self._shed(key)
 
     def _use_grant(self, record: Record) -> None:
         """A verdict that rests on a grant has used it up: it lets one request through."""
@@ -205,20 +223,37 @@ class Attempt:
             },
         )
 
+    def _shed(self, key: str) -> None:
+        output = self._parts.output
+        try:
+            self._parts.host.shed(self.agent_id, output.text_lines, key=key, epoch=self._parts.lease.epoch)
+        except ExecutorError as error:
+            if error.code != "no_such_route":
+                raise
+            output.is_refused = True  # a sandbox from before this version: `run_limits` ends what gets too much
+
     def _end(self, intent: EndAgent) -> None:
         self._parts.host.signal(self.agent_id, "TERM", key=intent.key, epoch=self._parts.lease.epoch)
 
 
 @dataclass(frozen=True, slots=True)
+class Shed:
+    """The platform's own intent: no more text into the journal."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptParts:
-    """What an attempt works with: the log and lease of its holder, the executor, the secrets to keep out, and where long
-    outputs go."""
+    """What an attempt works with: the log and lease of its holder, the executor, the secrets to keep out, where long outputs
+    go, and the meter of what goes into the log."""
 
     log: RunLog
     lease: Lease
     host: AgentHost
     redactor: Redactor
     blobs: RunBlobs
+    output: RunOutput
 
 
 def _store_todos(run: AgentRun, draft: Draft, seq: int) -> None:

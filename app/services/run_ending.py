@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from app import db
 from app.config import Settings
@@ -20,6 +20,27 @@ from app.services.run_attempt import Attempt, now_draft
 
 RESUME_FAILED = "resume_failed"
 _DEATHS = frozenset({FailureCode.SANDBOX_LOST, FailureCode.WORKER_LOST})
+
+
+class MoreArrived(Exception):
+    """An external executor reported something while its run was being ended: that belongs into the log first."""
+
+
+class Said(Protocol):
+    """What a run leaves at its end."""
+
+    @property
+    def usage(self) -> dict[str, Any]: ...
+
+    @property
+    def message(self) -> str | None: ...
+
+
+_STOPPED = Outcome(RunStatus.CANCELED, "stopped")
+
+
+class _StopCame(Exception):
+    """Between the end of the agent's turn and the end of its run somebody stopped it."""
 
 
 class RunEnding:
@@ -43,9 +64,7 @@ class RunEnding:
         run = AgentRun.get_by_id(self._run_id)
         failure = outcome.failure
         if failure is None or run.stop_requested_at is not None:
-            if run.stop_requested_at is not None and outcome.status == RunStatus.FAILED:
-                outcome = Outcome(RunStatus.CANCELED, "stopped")
-            self._seal(outcome, attempt)
+            self._end_as_asked(outcome, attempt, run.stop_requested_at is not None)
             return
         failures = run.failures + 1
         deaths = run.deaths + (1 if failure.code in _DEATHS else 0)
@@ -57,6 +76,21 @@ class RunEnding:
             failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {failures} attempts.")
         counters = {"failures": failures, "deaths": deaths}
         self._seal(Outcome(RunStatus.FAILED, outcome.stop_reason, failure), attempt, counters=counters)
+
+    def end_external(self, outcome: Outcome, said: Said, commands: Sequence[RunCommand]) -> None:
+        """End a run that an external executor had: there is no other attempt but a new binding. `commands` are those that this end
+        answers; raises MoreArrived where others wait."""
+        self._seal(outcome, said, commands)
+
+    def _end_as_asked(self, outcome: Outcome, attempt: Said | None, stopped: bool) -> None:
+        """Whoever was told that a run stops must not see it succeed: a stop that came before the end holds."""
+        if not stopped:
+            try:
+                self._seal(outcome, attempt, unless_stopped=True)
+            except _StopCame:
+                stopped = True
+        if stopped:
+            self._seal(outcome if outcome.status == RunStatus.CANCELED else _STOPPED, attempt)
 
     def count_death(self, kill_agent: Callable[[], None]) -> bool:
         """A lease ran out without a new event: count it; True when that was once too often and the run has ended."""
@@ -98,9 +132,11 @@ class RunEnding:
     def _seal(
         self,
         outcome: Outcome,
-        attempt: Attempt | None,
+        attempt: Said | None,
         commands: Sequence[RunCommand] = (),
         counters: dict[str, Any] | None = None,
+        *,
+        unless_stopped: bool = False,
     ) -> None:
         run = AgentRun.get_by_id(self._run_id)
         now, number = db.now(), run.attempt
@@ -122,11 +158,15 @@ class RunEnding:
             **(counters or {}),
             **runs.failure_fields(outcome.failure),
         }
-        open_commands = [*commands, *runs.list_unapplied(run.id)]
+        open_commands = [*commands] if run.bound_until is not None else [*commands, *runs.list_unapplied(run.id)]
 
         def change(last_seq: int) -> None:
             _resolve(drafts, now)
-            runs.mark_applied([command.id for command in open_commands], last_seq)
+            if run.bound_until is not None and set(_ids(runs.list_unapplied(run.id))) - set(_ids(open_commands)):
+                raise MoreArrived
+            runs.mark_applied(_ids(open_commands), last_seq)
+            if unless_stopped and AgentRun.get_by_id(run.id).stop_requested_at is not None:
+                raise _StopCame
             runs.to_terminal(run.id, self._lease.epoch, outcome.status, now=now, fields=fields)
             if usage:
                 _log_usage(run, usage, now)
@@ -145,6 +185,10 @@ class RunEnding:
             now_draft(EventType.HUMAN_LOOP_RESOLVED, human_loop.closed(request, how), number)
             for request in human_loop.list_undelivered(self._run_id)
         ]
+
+
+def _ids(commands: Sequence[RunCommand]) -> list[str]:
+    return [command.id for command in commands]
 
 
 def _resolve(drafts: Sequence[Draft], now: float) -> None:

@@ -14,6 +14,8 @@ from app.domain.events import EventType
 from app.domain.turn import Answered, ContextMode, Launch, ResumePoint
 from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Provider, WorkspaceHost
+from app.services import log_rows
+from app.services.run_output import EVENT_COST, TRUNCATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def plan(
         else {"conversationId": resume.conversation_id, "hasPrompt": resume.has_prompt},
         "usageBefore": usage_so_far(run.id),
         "allowedTools": _always_allowed(run.id),
+        **_log_so_far(run.id),
     }
     mode: ContextMode = "native_resume" if resume else "fresh"
     return LaunchPlan(launch, mode, wanted is not None and resume is None, row)
@@ -60,6 +63,14 @@ def _always_allowed(run_id: str) -> list[str]:
             if request.tool_call and (request.reply or {}).get("decision") == "allow_always"
         }
     )
+
+
+def _log_so_far(run_id: str) -> dict[str, Any]:
+    """Return what `run_output` goes on from: how large the log is, and whether it says that it was cut."""
+    count, size = log_rows.weight(run_id)
+    warnings = RunEvent.select(RunEvent.data).where(RunEvent.run_id == run_id, RunEvent.type == EventType.RUN_WARNING)
+    cut = any(warning.data.get("code") == TRUNCATED for warning in list(warnings))
+    return {"logBytes": size + count * EVENT_COST, "logCut": cut}
 
 
 def usage_so_far(run_id: str) -> dict[str, Any]:

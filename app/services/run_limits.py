@@ -12,10 +12,11 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.models import AgentRun, RunEvent
 from app.services.run_attempt import Attempt
+from app.services.run_output import RECORD_COST
 
 OUTPUT_BYTES = 240 * 1024 * 1024
-"""Of one attempt's journal. The executor stops reading an agent above 256 MiB of unacknowledged records, and what every holder
-must be able to step again is not acknowledged before the end."""
+"""Of one attempt's journal, beside the text that is shed (`run_output`). The executor stops reading an agent above 256 MiB of
+unacknowledged records, and what every holder must be able to step again is not acknowledged before the end."""
 _KEY = "limit:"
 
 
@@ -34,14 +35,18 @@ class RunLimits:
 
     def saw(self, record: Record) -> None:
         """Count a record; take up the verdict of an earlier holder."""
-        self._bytes += len(record.data)
+        self._bytes += len(record.data) + RECORD_COST
+        if record.kind == "ctl" and record.key == self._attempt.output.shed_key:
+            self._bytes = 0  # the executor made as much room again
         if record.kind == "ctl" and (record.key or "").startswith(_KEY):
             self.verdict = _VERDICTS[str(record.key).removeprefix(_KEY).partition(":")[0]]
 
     def check(self) -> bool:
-        """Order the agent to stop where a limit is exceeded; True when that was just done."""
-        if self.verdict is not None or self._attempt.outcome is not None:
+        """Order the agent to stop where a limit is exceeded; True as long as it has been told, by whichever holder, and goes on."""
+        if self._attempt.outcome is not None:
             return False
+        if self.verdict is not None:
+            return True
         limit = self._exceeded()
         if limit is None:
             return False
@@ -50,7 +55,7 @@ class RunLimits:
         return True
 
     def _exceeded(self) -> str | None:
-        if self._bytes >= OUTPUT_BYTES:
+        if self._bytes >= OUTPUT_BYTES and not self._attempt.output.awaits_shed:
             return "output"
         if self._max_seconds is not None and self._running_seconds() >= self._max_seconds:
             return "time"
@@ -89,7 +94,7 @@ _VERDICTS = {
         "output_limit",
         Failure(
             FailureCode.AGENT_ERROR,
-            "The agent wrote more than 240 MiB in one turn.",
+            "The agent wrote more than 240 MiB in one turn, text not counted.",
             "Ask for less output: have it write large results to files.",
             retryable=False,
         ),

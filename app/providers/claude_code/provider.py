@@ -50,6 +50,8 @@ WITHHELD = [
     "Workflow",
 ]
 SECRET_WORDS = ("KEY", "TOKEN", "HEADERS")
+TEXT_LINES = ('{"type":"stream_event","event":{"type":"content_block_delta"',)
+"""The pieces of a block, which comes whole afterwards."""
 MAX_RETRIES = "4"
 """Of one model call, some 9 s in all; after that the run's own attempts take over."""
 
@@ -112,7 +114,9 @@ class ClaudeCodeProvider:
     def command(self, launch: Launch) -> AgentCommand:
         passed = {name: value for name, value in launch.settings.items() if value and name.startswith(_PASSED_ON)}
         secrets = tuple(sorted(name for name in passed if any(word in name for word in SECRET_WORDS)))
-        return AgentCommand(argv=self._argv(launch), env={**_ENVIRONMENT, **passed}, secrets=secrets)
+        return AgentCommand(
+            argv=self._argv(launch), env={**_ENVIRONMENT, **passed}, secrets=secrets, text_lines=TEXT_LINES
+        )
 
     def begin(self, launch: Launch) -> Turn:
         return ClaudeCodeTurn(launch)
