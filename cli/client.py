@@ -54,6 +54,11 @@ class Client:
         answer: Json = self._send("POST", path, json=dict(body or {}), headers=dict(headers or {})).json()
         return answer
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Return the JSON of a PUT."""
+        answer: Json = self._send("PUT", path, json=dict(body)).json()
+        return answer
+
     def delete(self, path: str) -> None:
         self._send("DELETE", path)
 

@@ -6,7 +6,15 @@ import sys
 
 import typer
 
-from cli import house_commands, run_commands, screen, server_commands, session_commands, upkeep_commands
+from cli import (
+    house_commands,
+    operating_commands,
+    run_commands,
+    screen,
+    server_commands,
+    session_commands,
+    upkeep_commands,
+)
 from cli.errors import NOT_DONE, CommandFailed
 
 app = typer.Typer(
@@ -17,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (run_commands, session_commands, server_commands, house_commands, upkeep_commands):
+for part in (run_commands, session_commands, server_commands, house_commands, operating_commands, upkeep_commands):
     app.add_typer(part.app)
 
 

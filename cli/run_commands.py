@@ -100,8 +100,19 @@ def tail(
 
 
 @app.command()
-def stop(run_id: RunId, as_json: AsJson = False) -> None:
-    """Stop a run: interrupt its agent, then end it."""
+def stop(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id (run_…).")] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every open run of the tenant (owners and operators).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a run: interrupt its agent, then end it. With --all, every open run of the tenant."""
+    if everything == bool(run_id):
+        raise CommandFailed("Name the run to stop, or say --all.", remedy="paddock runs")
+    if everything:
+        _stop_all(as_json)
+        return
     answer = connect().post(f"/api/runs/{quote(run_id, safe='')}/stop")
     if as_json:
         screen.show_json(answer)
@@ -169,7 +180,9 @@ def pending(limit: Limit = 50, as_json: AsJson = False) -> None:
         screen.out.print("[dim]nothing waits for a person[/]")
     shown = screen.RunScreen()
     for item in items:
-        shown.line(f"[magenta]{item['requestId']}[/] [dim]{ago(item.get('createdAt'))}, of {item['runId']}[/]")
+        shown.line(
+            f"[magenta]{item['requestId']}[/] [dim]{ago(item.get('createdAt'))}, of {item['runId']}[/]{_deadline(item)}"
+        )
         shown.line(f"  {escape(screen.one_line(item.get('title', '')))}")
         asking.show_how_to_reply(shown, item)
 
@@ -202,6 +215,23 @@ def reply(
         screen.out.print("[yellow]somebody had answered before; that answer holds[/]")
     else:
         screen.out.print("answered")
+
+
+def _stop_all(as_json: bool) -> None:
+    answer = connect().post("/api/runs/stop-all")
+    if as_json:
+        screen.show_json(answer)
+    else:
+        before = f", {answer['skipped']} were asked before" if answer["skipped"] else ""
+        screen.out.print(f"{answer['done']} runs were asked to stop{before}")
+
+
+def _deadline(request: asking.Json) -> str:
+    if not request.get("deadlineAt"):
+        return ""
+    if request.get("overdue"):
+        return f" [red]overdue since {ago(request['deadlineAt'])}[/]"
+    return f" [yellow]deadline {escape(str(request['deadlineAt']))}[/]"
 
 
 def _whole_blob_id(client: Client, run_id: str, beginning: str) -> str:

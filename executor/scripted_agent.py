@@ -27,6 +27,8 @@ Line = dict[str, Any]
 FOLDER = ".scripted"
 CHUNK = 12
 """Characters of a delta, more or less: it ends with a word."""
+LONGEST_OUTPUT = 4 * 1024 * 1024
+"""Characters of a command's output that its result repeats."""
 MARKS = {"[x]": "completed", "[>]": "in_progress", "[ ]": "pending"}
 
 
@@ -170,6 +172,7 @@ class Agent:
         self.step = 0
         self.words = 0
         self.usage: dict[str, float] | None = None
+        self.timeout: float | None = None
         self._ids: dict[str, int] = {}
         self._open_message: tuple[str, str, list[str]] | None = None
         self._open_tools: dict[str, Line] = {}
@@ -272,6 +275,9 @@ class Agent:
     def do_ask_many(self, argument: str) -> None:
         self.do_ask(argument, multiple=True)
 
+    def do_timeout(self, seconds: str) -> None:
+        self.timeout = float(seconds)
+
     def do_todo(self, argument: str) -> None:
         todos = []
         for number, item in enumerate(part.strip() for part in argument.split(";") if part.strip()):
@@ -303,6 +309,13 @@ class Agent:
     def do_garbage(self, _: str) -> None:
         self.wire.raw(b'this is not JSON\n{"type":"from_the_future"}\n[1,2]\n\xff\xfe\x00\n\n{"type":\n')
         self.do_stderr("garbage was sent")
+
+    def do_noise(self, size: str) -> None:
+        line = b"\xff\xfe\x1b[31m\x1b]0;title\x07\xf0\x9f noise" * 36 + b"\n"
+        for _ in range(0, int(size), 2 * len(line)):
+            self.wire.raw(line)
+            os.write(2, line)
+            self.wire.look(0)
 
     def do_stderr(self, text: str) -> None:
         os.write(2, text.encode() + b"\n")
@@ -381,7 +394,8 @@ class Agent:
         if known is not None:
             return known
         self._asked = self._id("req")
-        self.wire.send(type_, id=self._asked, **fields)
+        timeout = {"timeout": self.timeout} if self.timeout is not None else {}
+        self.wire.send(type_, id=self._asked, **timeout, **fields)
         while self._asked not in self.wire.replies:
             self.wire.look(None)
         reply = self.wire.replies.pop(self._asked)
@@ -423,7 +437,7 @@ class Agent:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        decoder, output = codecs.getincrementaldecoder("utf-8")("replace"), []
+        decoder, output, size = codecs.getincrementaldecoder("utf-8")("replace"), list[str](), 0
         try:
             pipe = child.stdout.fileno() if child.stdout else -1
             while True:
@@ -431,7 +445,8 @@ class Agent:
                     data = os.read(pipe, 65536)
                     text = decoder.decode(data, final=not data)
                     if text:
-                        output.append(text)
+                        size += len(text)
+                        output += [text] if size <= LONGEST_OUTPUT else []
                         self.wire.send("output", id=call, text=text)
                     if not data:
                         break
@@ -439,7 +454,8 @@ class Agent:
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
-        self._result(call, "error" if code else "ok", (f"Exit code {code}\n" if code else "") + "".join(output))
+        told = "".join(output) + (f"\n[… of {size} characters]" if size > LONGEST_OUTPUT else "")
+        self._result(call, "error" if code else "ok", (f"Exit code {code}\n" if code else "") + told)
 
     def _close(self) -> None:
         """End what an interruption left open, as a real agent does."""

@@ -52,12 +52,12 @@ def key_of(request: Request, principal: Principal, body: object) -> idempotency.
     return idempotency.Key(principal.tenant_id, principal.user_id, f"POST {request.path}", value, digest)
 
 
-def take(key: idempotency.Key) -> idempotency.Found:
+def take(key: idempotency.Key, keep_seconds: float = idempotency.KEEP_SECONDS) -> idempotency.Found:
     """Take the key, waiting a little for another request that is at it; raises Conflict `idempotency_in_flight` then."""
     end = time.monotonic() + PATIENCE_SECONDS
     pause = 0.01
     while True:
-        found = idempotency.take(key)
+        found = idempotency.take(key, keep_seconds)
         if found.state != "in_flight":
             return found
         if time.monotonic() > end:

@@ -17,12 +17,15 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel
 
 from app.domain.permissions import Permission, Principal
+from app.services.external_runs import Bound
 from web import keys
 from web.access import LOADERS
 from web.parts import Parts, parts
 from web.wire import Reply, Shown, json_response, read_json, read_query, validate
 
 PUBLIC: Literal["public"] = "public"
+RUN_TOKEN: Literal["run_token"] = "run_token"  # noqa: S105 - a kind of access, not one
+"""Only with the token that an external executor got when it bound the run of this address; nobody else's credential opens it."""
 PUBLIC_ROUTES = frozenset(
     {
         "GET /health",
@@ -64,7 +67,7 @@ class Endpoint:
     method: str
     rule: str
     view: Callable[..., Any]
-    access: Permission | Literal["public"]
+    access: Permission | Literal["public", "run_token"]
     tag: str
     options: Options
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +91,7 @@ class Endpoint:
 
     @property
     def keyed(self) -> bool:
-        return self.method == "POST" and self.options.keyed and self.access != PUBLIC
+        return self.method == "POST" and self.options.keyed and self.access not in (PUBLIC, RUN_TOKEN)
 
     @property
     def loads(self) -> dict[str, type]:
@@ -103,23 +106,31 @@ class Routes:
         self.tag = tag
         self.endpoints: list[Endpoint] = []
 
-    def get(self, rule: str, access: Permission | Literal["public"], **options: Any) -> Callable[[View], View]:
+    def get(
+        self, rule: str, access: Permission | Literal["public", "run_token"], **options: Any
+    ) -> Callable[[View], View]:
         return self._declare("GET", rule, access, options)
 
-    def post(self, rule: str, access: Permission | Literal["public"], **options: Any) -> Callable[[View], View]:
+    def post(
+        self, rule: str, access: Permission | Literal["public", "run_token"], **options: Any
+    ) -> Callable[[View], View]:
         return self._declare("POST", rule, access, options)
 
-    def put(self, rule: str, access: Permission | Literal["public"], **options: Any) -> Callable[[View], View]:
+    def put(
+        self, rule: str, access: Permission | Literal["public", "run_token"], **options: Any
+    ) -> Callable[[View], View]:
         return self._declare("PUT", rule, access, options)
 
-    def delete(self, rule: str, access: Permission | Literal["public"], **options: Any) -> Callable[[View], View]:
+    def delete(
+        self, rule: str, access: Permission | Literal["public", "run_token"], **options: Any
+    ) -> Callable[[View], View]:
         return self._declare("DELETE", rule, access, options)
 
     def websocket(self, rule: str, access: Permission) -> Callable[[View], View]:
         return self._declare("WEBSOCKET", rule, access, {})
 
     def _declare(
-        self, method: str, rule: str, access: Permission | Literal["public"], options: dict[str, Any]
+        self, method: str, rule: str, access: Permission | Literal["public", "run_token"], options: dict[str, Any]
     ) -> Callable[[View], View]:
         answers = options.pop("answers", None)
 
@@ -190,7 +201,7 @@ def _serve(endpoint: Endpoint) -> Callable[..., Response]:
 
 def _keyed(endpoint: Endpoint, given: dict[str, Any], raw: dict[str, Any]) -> Response:
     key = keys.key_of(request, g.principal, raw)
-    found = keys.take(key)
+    found = keys.take(key, parts().settings.idempotency_seconds)
     if found.state == "fresh":
         return keys.guarded(key, lambda: _call(endpoint, {**given, "key": keys.Held(key)}), endpoint.options.hide)
     if endpoint.options.replay is not None and found.resource_id is not None:
@@ -210,6 +221,8 @@ def _call(endpoint: Endpoint, given: dict[str, Any]) -> Response:
             continue
         if hint is Principal:
             arguments[name] = g.principal
+        elif hint is Bound:
+            arguments[name] = g.bound
         elif hint is Parts:
             arguments[name] = parts()
         elif hint in LOADERS:

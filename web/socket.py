@@ -26,7 +26,7 @@ from web.hub import Batch, Heartbeat, Item, Subscription
 from web.parts import Parts
 from web.routing import Routes
 from web.schemas.runs import StreamQuery
-from web.stream import Names, cursor_of
+from web.stream import Names, cursor_of, require_log
 
 NORMAL, GOING_AWAY = 1000, 1001
 MAX_MESSAGE_BYTES = 1_048_576
@@ -42,6 +42,7 @@ def configure(app: Flask) -> None:
 @routes.websocket("/ws/runs/<run_id>", Permission.RUN_READ)
 def follow_run(run: AgentRun, principal: Principal, parts: Parts, query: StreamQuery) -> Response:
     """Follow a run's log: envelopes, `{"type": "heartbeat"}`, `{"type": "reset"}`; closes with 1000 after `run.closed`."""
+    require_log(run)
     cursor, names = cursor_of(request, query.cursor), Names.of(run)
     parts.streams.require_room(principal)
     release_connection()  # a stream holds no connection to the database

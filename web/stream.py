@@ -18,6 +18,7 @@ from flask import Request, Response
 from app.domain import pages
 from app.domain.events import Event, envelope
 from app.domain.permissions import Principal
+from app.errors import Gone
 from app.models import AgentRun
 from web.guard import release_connection
 from web.hub import Batch, Heartbeat, Item, Subscription
@@ -67,6 +68,7 @@ def parse_cursor(text: str | None) -> int:
 
 def open_stream(parts: Parts, principal: Principal, run: AgentRun, cursor: int, form: Format = "events") -> Response:
     """Return the stream of a run from behind `cursor`. Raises LimitExceeded `too_many_streams`."""
+    require_log(run)
     parts.streams.require_room(principal)
     names = Names.of(run)
     subscription = parts.hub.join(run.id, 0 if form == "ui-message" else cursor)
@@ -81,6 +83,16 @@ def open_stream(parts: Parts, principal: Principal, run: AgentRun, cursor: int, 
 
     response.call_on_close(close)  # also where the client went before the first byte
     return response
+
+
+def require_log(run: AgentRun) -> None:
+    """Raise Gone `log_removed` where retention has deleted the run's log."""
+    if run.log_removed_at is not None:
+        raise Gone(
+            "log_removed",
+            "The log of this run is older than this installation keeps logs.",
+            remedy="Its final text and usage are in GET /api/runs/{id}.",
+        )
 
 
 def encode(events: Sequence[Event], names: Names) -> bytes:

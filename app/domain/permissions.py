@@ -29,6 +29,7 @@ class Permission(StrEnum):
     BUNDLE_CREATE = "session:bundle:create"
     HUMAN_LOOP_READ = "session:human_loop:read"
     HUMAN_LOOP_REPLY = "session:human_loop:reply"
+    RUN_BIND = "session:run:bind"
     RUN_CREATE = "session:run:create"
     RUN_MOVE = "session:run:move"
     RUN_READ = "session:run:read"
@@ -39,10 +40,15 @@ class Permission(StrEnum):
     WORKER_READ = "session:worker:read"
     WORKSPACE_READ = "session:workspace:read"
     LOGIN_LINK_CREATE = "tenant:login_link:create"
+    POLICY_READ = "tenant:policy:read"
+    POLICY_WRITE = "tenant:policy:write"
+    PROCESS_MAINTAIN = "tenant:process:maintain"
+    PROCESS_READ = "tenant:process:read"
     PROVIDER_PREFLIGHT = "tenant:provider:preflight"
     PROVIDER_READ = "tenant:provider:read"
     QUEUE_MAINTAIN = "tenant:queue:maintain"
     QUEUE_READ = "tenant:queue:read"
+    RUN_STOP_ALL = "tenant:run:stop_all"
     WORKER_MAINTAIN = "tenant:worker:maintain"
 
 
@@ -51,6 +57,7 @@ _READING = frozenset(
         Permission.ACCOUNT_READ,
         Permission.ACCOUNT_TOKENS,
         Permission.HUMAN_LOOP_READ,
+        Permission.POLICY_READ,
         Permission.PROVIDER_READ,
         Permission.QUEUE_READ,
         Permission.RUN_READ,
@@ -63,13 +70,21 @@ _WORKING = _READING | {
     Permission.BUNDLE_CREATE,
     Permission.HUMAN_LOOP_REPLY,
     Permission.PROVIDER_PREFLIGHT,
+    Permission.RUN_BIND,
     Permission.RUN_CREATE,
     Permission.RUN_MOVE,
     Permission.RUN_STOP,
     Permission.SESSION_WRITE,
     Permission.WORKER_OPERATE,
 }
-_OPERATING = _WORKING | {Permission.QUEUE_MAINTAIN, Permission.WORKER_MAINTAIN}
+_OPERATING = _WORKING | {
+    Permission.POLICY_WRITE,
+    Permission.PROCESS_MAINTAIN,
+    Permission.PROCESS_READ,
+    Permission.QUEUE_MAINTAIN,
+    Permission.RUN_STOP_ALL,
+    Permission.WORKER_MAINTAIN,
+}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READING,

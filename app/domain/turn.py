@@ -50,6 +50,11 @@ class ResumePoint:
 
 def _told(answer: Answered) -> str:
     """Return one answer in words. What was approved has not been run: the agent's process was gone when the answer came."""
+    if answer.reply.get("expired"):
+        return (
+            f"While this session was paused the deadline of your request passed and nobody answered: {answer.subject}\n"
+            "It counts as denied. It has not been run. Do not run it; decide yourself how to go on."
+        )
     if answer.kind == "question":
         given = answer.reply.get("answers") or {}
         texts = "; ".join(", ".join(chosen) for chosen in given.values()) or "no answer; decide yourself"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from app.models.identity import ApiToken, IdempotencyKey, LoginLink, RoleBinding, Tenant, User, WebSession
-from app.models.runs import AgentRun, HumanLoopRequest, RunCommand, RunEvent, Todo, UsageLog
+from app.models.policies import PolicyRow
+from app.models.processes import WorkerProcess
+from app.models.runs import AgentRun, HumanLoopRequest, RunCommand, RunEvent, RunToken, Todo, UsageLog
 from app.models.sessions import Bundle, ChatSession, SessionWorker, Snapshot
 from app.models.webhooks import WebhookDelivery
 
 __all__ = [
-    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "RoleBinding",
-    "RunCommand", "RunEvent", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession", "WebhookDelivery",
+    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "PolicyRow", "RoleBinding",
+    "RunCommand", "RunEvent", "RunToken", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession", "WebhookDelivery",
+    "WorkerProcess",
 ]  # fmt: skip

@@ -48,8 +48,14 @@ class AgentRun(Table):
     let_go_at = peewee.DoubleField(null=True)
     let_go_record = peewee.BigIntegerField(null=True)
     sandbox_stopped_at = peewee.DoubleField(null=True)
+    executor_id = peewee.TextField(null=True)
+    bind_epoch = peewee.BigIntegerField(default=0)
+    bound_until = peewee.DoubleField(null=True)
+    arrivals = peewee.BigIntegerField(default=0)
+    executor_done_at = peewee.DoubleField(null=True)
     finished_at = peewee.DoubleField(null=True)
     stream_closed_at = peewee.DoubleField(null=True)
+    log_removed_at = peewee.DoubleField(null=True)
 
     class Meta:
         table_name = "agent_runs"
@@ -78,9 +84,21 @@ class RunCommand(Table):
     payload = JsonField()
     created_at = peewee.DoubleField()
     applied_seq = peewee.BigIntegerField(null=True)
+    arrival = peewee.BigIntegerField(null=True)
 
     class Meta:
         table_name = "run_commands"
+
+
+class RunToken(Table):
+    token_hash = peewee.TextField(primary_key=True)
+    tenant_id = peewee.TextField()
+    run_id = peewee.TextField()
+    bind_epoch = peewee.BigIntegerField()
+    created_at = peewee.DoubleField()
+
+    class Meta:
+        table_name = "run_tokens"
 
 
 class HumanLoopRequest(Table):
@@ -101,6 +119,7 @@ class HumanLoopRequest(Table):
     delivered_at = peewee.DoubleField(null=True)
     delivery = peewee.TextField(null=True)
     deadline_at = peewee.DoubleField(null=True)
+    on_deadline = peewee.TextField(default="keep")
     created_at = peewee.DoubleField()
     closed_at = peewee.DoubleField(null=True)
 

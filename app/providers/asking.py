@@ -19,7 +19,8 @@ NO_REPLY_MESSAGE = "The user declined this."
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the agent asks. `id` is its own id of the request; a question goes to a person without asking the policy."""
+    """What the agent asks. `id` is its own id of the request; a question goes to a person without asking the policy.
+    `timeout_seconds`: how long the agent says that it waits."""
 
     id: str
     kind: Literal["approval", "question"]
@@ -29,6 +30,7 @@ class Request:
     input: Mapping[str, Any]
     tool_call_id: str | None = None
     questions: tuple[Mapping[str, Any], ...] = ()
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Asking:
             data["options"] = list(DECISIONS)
         if rule:
             data["rule"] = rule
+        if request.timeout_seconds is not None:
+            data["timeoutSeconds"] = request.timeout_seconds  # the driver makes `deadlineAt` of it
         self._outbox.emit(EventType.HUMAN_LOOP_REQUESTED, **data)
 
     def _resolve(

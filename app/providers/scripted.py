@@ -207,12 +207,23 @@ class ScriptedTurn:
 
     def _permission(self, line: Mapping[str, Any]) -> None:
         self._asking.ask(
-            Request(line["id"], "approval", line["title"], line["tool"], line["kind"], line["input"], line["call"])
+            Request(
+                line["id"],
+                "approval",
+                line["title"],
+                line["tool"],
+                line["kind"],
+                line["input"],
+                line["call"],
+                timeout_seconds=line.get("timeout"),
+            )
         )
 
     def _question(self, line: Mapping[str, Any]) -> None:
         questions = tuple(line["questions"])
-        self._asking.ask(Request(line["id"], "question", line["title"], "Ask", "other", {}, None, questions))
+        self._asking.ask(
+            Request(line["id"], "question", line["title"], "Ask", "other", {}, None, questions, line.get("timeout"))
+        )
 
     def _withdraw(self, line: Mapping[str, Any]) -> None:
         self._asking.withdraw(line["id"])

@@ -1,7 +1,8 @@
 """Questions and approvals: what the agents ask of people, and the one answer each request gets. SPEC §2.
 
 The rows are opened and closed by the driver (`opened`, `resolved`, `supersede_older`, inside its transactions) and answered
-by web (`reply`): `answered` is the person's act, `delivered_at` the agent's receipt.
+by web (`reply`): `answered` is the person's act, `delivered_at` the agent's receipt. Past its deadline a request stays open, unless
+the policy under which it was asked denies it (`expire_overdue`): that is an answer too, and there is one answer only.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app import db
+from app import db, ids
+from app.domain.policy import Policy
 from app.errors import Conflict, Invalid
 from app.models import AgentRun, HumanLoopRequest
 from app.ports import Bell
 from app.services.run_creation import add_command
 
+LIMIT = 500
+NO_POLICY = Policy()
 DECISIONS = ("allow", "allow_always", "deny")
+TIMEOUT = "timeoutSeconds"
+"""In what an adapter says of a request: how long its agent waits. Readers of the log get `deadlineAt` instead."""
+EXPIRED_REPLY = {"decision": "deny", "message": "Nobody answered before the deadline.", "expired": True}
+"""What an agent that was stopped meanwhile is told of a request whose deadline passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +120,54 @@ def _why_closed(row: HumanLoopRequest) -> str:
     reasons = {
         "superseded": "The agent withdrew the request before it was answered.",
         "canceled": "The run was stopped before the request was answered.",
-        "expired": "The request's deadline passed and its policy closed it.",
+        "expired": f"Its deadline, {_time(row.deadline_at)}, passed without an answer, and its policy denied it.",
     }
     return reasons.get(row.status, f"The request is {row.status}.")
+
+
+def _time(seconds: float | None) -> str:
+    return ids.rfc3339_of(seconds) if seconds is not None else "unknown"
+
+
+# --- deadlines -----------------------------------------------------------------------------------------------------------
+
+
+def with_deadline(data: Mapping[str, Any], policy: Policy, asked_at: float) -> dict[str, Any]:
+    """Return the data of a `human_loop.requested` event with `deadlineAt` where the agent or the policy gives one."""
+    shown = {name: value for name, value in data.items() if name != TIMEOUT}
+    deadline = policy.deadline(asked_at, data.get(TIMEOUT))
+    return shown if deadline is None else {**shown, "deadlineAt": ids.rfc3339_of(deadline)}
+
+
+def expire_overdue(bell: Bell) -> int:
+    """Deny what is open past a deadline at which its policy denies; return how much. The command to the run's holder is written in
+    the transaction that closes the request, so a person's answer and the deadline cannot both win."""
+    open_late = (HumanLoopRequest.status == "open") & (HumanLoopRequest.on_deadline == "deny")
+    query = HumanLoopRequest.select().where(open_late, HumanLoopRequest.deadline_at <= db.clock())
+    return sum(_expire(request, bell) for request in list(query.order_by(HumanLoopRequest.deadline_at).limit(LIMIT)))
+
+
+def _expire(request: HumanLoopRequest, bell: Bell) -> bool:
+    with db.transaction():
+        won = (
+            HumanLoopRequest.update(status="expired")
+            .where(HumanLoopRequest.id == request.id, HumanLoopRequest.status == "open")
+            .execute()
+        )
+        if won:
+            key = f"expire:{request.id}"
+            add_command(request.tenant_id, request.run_id, "expire", key, {"requestId": request.id, "by": None})
+    if won:
+        bell.ring_command(request.run_id)
+    return bool(won)
 
 
 # --- the driver's side, inside its transactions ----------------------------------------------------------------------------
 
 
-def opened(run: AgentRun, attempt: int, data: Mapping[str, Any], now: float) -> None:
+def opened(run: AgentRun, attempt: int, data: Mapping[str, Any], now: float, policy: Policy = NO_POLICY) -> None:
     """Write the row of a `human_loop.requested` event; a row that is there already stays as it is."""
+    deadline = data.get("deadlineAt")
     HumanLoopRequest.insert(
         id=data["requestId"],
         tenant_id=run.tenant_id,
@@ -134,6 +180,8 @@ def opened(run: AgentRun, attempt: int, data: Mapping[str, Any], now: float) -> 
         questions=data.get("questions"),
         options=data.get("options") or [],
         status="open",
+        deadline_at=None if deadline is None else ids.posix_of(deadline),
+        on_deadline=policy.on_deadline or "keep",
         created_at=now,
     ).on_conflict_ignore().execute()
 
@@ -146,30 +194,32 @@ def resolved(data: Mapping[str, Any], now: float) -> None:
             row
         ).execute()
         return
-    HumanLoopRequest.update(status=data["outcome"], closed_at=now).where(
+    told = {"delivered_at": now, "delivery": data.get("delivery")} if data["outcome"] == "expired" else {}
+    HumanLoopRequest.update(status=data["outcome"], closed_at=now, **told).where(
         row, HumanLoopRequest.delivered_at.is_null()
     ).execute()
 
 
 def closed(request: HumanLoopRequest, outcome: str) -> dict[str, Any]:
-    """Return the data of the `human_loop.resolved` event of a request that gets no answer any more."""
+    """Return the data of the `human_loop.resolved` event of a request that gets no answer any more; one that expired stays so."""
+    outcome = "expired" if request.status == "expired" else outcome
     return {"requestId": request.id, "outcome": outcome, "by": None, "reply": None, "delivery": None}
 
 
 def delivered_late(request: HumanLoopRequest) -> dict[str, Any]:
-    """Return the data of the `human_loop.resolved` event of an answer that a new attempt is told of."""
+    """Return the data of the `human_loop.resolved` event of an answer, or a denial by deadline, that a new attempt is told of."""
     return {
         "requestId": request.id,
-        "outcome": "answered",
+        "outcome": request.status,
         "by": request.replied_by,
         "reply": request.reply,
         "delivery": "resumed",
     }
 
 
-def list_answered(run_id: str) -> list[HumanLoopRequest]:
-    """Return the requests of a run that a person has answered and its agent does not know of yet."""
-    return [request for request in list_undelivered(run_id) if request.status == "answered"]
+def list_decided(run_id: str) -> list[HumanLoopRequest]:
+    """Return the requests of a run that a person answered, or a deadline denied, and its agent does not know of yet."""
+    return [request for request in list_undelivered(run_id) if request.status in ("answered", "expired")]
 
 
 def list_undelivered(run_id: str) -> list[HumanLoopRequest]:

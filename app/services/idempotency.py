@@ -2,7 +2,8 @@
 
 A key is taken before the work begins. What the work makes is named in the row by the very transaction that makes it
 (`record`), so that a crash before the answer was stored can never make it twice. Who holds a key that is in flight is
-written with it: a holder that is known to be dead is not waited for.
+written with it: a holder that is known to be dead is not waited for. A key holds for a time; used after that it is a new
+request's, and rows that nobody will ask for again are deleted (`expiry`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class InFlight(Conflict):
     retryable = True
 
 
+KEEP_SECONDS = 86_400.0
 TAKE_OVER_AFTER_SECONDS = 60
 """A key in flight for this long belongs to nobody, whatever is known of its holder."""
 
@@ -50,8 +52,9 @@ class Found:
     answer: Any = None
 
 
-def take(key: Key) -> Found:
-    """Take the key or tell what is under it. Raises Invalid `idempotency_key_reused` where the body is another one."""
+def take(key: Key, keep_seconds: float = KEEP_SECONDS) -> Found:
+    """Take the key or tell what is under it, which counts for `keep_seconds`. Raises Invalid `idempotency_key_reused` where the body
+    is another one."""
     with db.transaction():
         now = db.now()
         inserted = (
@@ -72,7 +75,17 @@ def take(key: Key) -> Found:
             return Found("fresh")
         query = IdempotencyKey.select().where(_is(key))
         row = (query if db.is_sqlite() else query.for_update()).get()
+        if row.created_at < now - keep_seconds:
+            _begin_anew(key, now)
+            return Found("fresh")
         return _look(key, row, now)
+
+
+def _begin_anew(key: Key, now: float) -> None:
+    """What was under the key has had its time."""
+    IdempotencyKey.update(
+        body_hash=key.body_hash, resource_id=None, status_code=None, answer={"holder": _holder()}, created_at=now
+    ).where(_is(key)).execute()
 
 
 def _look(key: Key, row: IdempotencyKey, now: float) -> Found:

@@ -58,6 +58,12 @@ def create_tenant(name: str) -> str:
     return str(Tenant.create(id=ids.new_id("tnt"), name=name, created_at=db.now()).id)
 
 
+def first_tenant_id() -> str | None:
+    """Return the tenant that `bootstrap` made: whose operators keep the installation itself."""
+    first = Tenant.select(Tenant.id).order_by(Tenant.created_at, Tenant.id).first()
+    return str(first.id) if first is not None else None
+
+
 def create_user(tenant_id: str, name: str, roles: list[Role]) -> User:
     now = db.now()
     user = User.create(id=ids.new_id("usr"), tenant_id=tenant_id, name=name, created_at=now)

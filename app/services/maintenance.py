@@ -14,8 +14,9 @@ from app import db
 from app.config import Settings
 from app.log import logger
 from app.ports import Bell, EventStream, Tally
-from app.services import sweeps
+from app.services import expiry, human_loop, sweeps
 from app.services.reconcile import Reconcile
+from app.services.retention import Retention
 from app.services.session_workers import SessionWorkers
 from app.services.waiting import Waiting
 from app.services.webhooks import Webhooks
@@ -38,6 +39,7 @@ class MaintenanceParts:
     webhooks: Webhooks
     reconcile: Reconcile
     tally: Tally
+    retention: Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,12 @@ class Maintenance:
                 keep,
                 lambda: parts.waiting.stop_long(db.now()),
             ),
+            Job(
+                "overdue_requests",
+                "deny requests past a deadline whose policy says so",
+                2.0,
+                lambda: human_loop.expire_overdue(parts.bell),
+            ),
             Job("tell_webhooks", "send webhooks and alerts", 2.0, parts.webhooks.tell),
             Job("ring_wishes", "ring for wishes about sandboxes", sweep, lambda: sweeps.ring_wishes(parts.bell)),
             Job("sync_stale", "save again what could not be saved", lease, lambda: _did(workers.sync_stale(db.now()))),
@@ -99,6 +107,18 @@ class Maintenance:
                 "remove sandboxes stopped for long",
                 remove,
                 lambda: _did(workers.remove_stopped(db.now())),
+            ),
+            Job(
+                "expire",
+                "delete keys, links, log-ins and deliveries that had their time",
+                600.0,
+                lambda: expiry.expire(parts.settings),
+            ),
+            Job(
+                "retention",
+                "delete old logs and snapshots (PADDOCK_RETENTION_DAYS)",
+                3600.0,
+                lambda: parts.retention.sweep(db.now()),
             ),
         ]
 
@@ -120,12 +140,14 @@ class Maintenance:
             logger.info("job done", job=job.name, did=dict(did))
         return did
 
-    def tick(self, job: Job) -> None:
-        """As `run`, for the scheduler: a failure is logged and the next tick tries again."""
+    def tick(self, job: Job) -> Exception | None:
+        """As `run`, for the scheduler: a failure is logged and returned, and the next tick tries again."""
         try:
             self.run(job)
-        except Exception:  # noqa: BLE001 - a boundary: one failing job must not end the scheduler
+        except Exception as error:  # noqa: BLE001 - a boundary: one failing job must not end the scheduler
             logger.exception("job failed", job=job.name)
+            return error
+        return None
 
 
 def _often(age_seconds: float, longest: float) -> float:

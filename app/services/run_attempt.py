@@ -17,6 +17,7 @@ from app.domain import usage
 from app.domain.events import SQL_FIRST, Draft, EventType, source
 from app.domain.journal import Record, agent_id
 from app.domain.lease import Lease
+from app.domain.policy import Policy
 from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import NOTHING, AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
@@ -48,6 +49,7 @@ class Attempt:
         self._caught_up_at = 0
         self._pending: dict[str, Intent | Shed] = {}
         self._open_requests: set[str] = set()
+        self._policy = Policy()  # what held when the newest request was asked
         self._grants = {grant["key"]: grant["id"] for grant in (run.launch or {}).get("grants") or []}
 
     def resume_behind(self, last: int) -> None:
@@ -123,7 +125,9 @@ class Attempt:
         if not step.events and step.conversation_id is None:
             return
         src = source(self._launch.attempt, record.n)
-        drafts = [Draft(kind, self._shown(kind, data), record.t, src) for kind, data in step.events]
+        if any(kind == EventType.HUMAN_LOOP_REQUESTED for kind, _ in step.events):
+            self._policy = policy.effective(policy.Place(self._run.tenant_id, self._run.session_id))
+        drafts = [Draft(kind, self._shown(kind, data, record.t), record.t, src) for kind, data in step.events]
         was_waiting = bool(self._open_requests)
         self._track_requests(step.events)
         moved = self._status_after(was_waiting)
@@ -133,9 +137,11 @@ class Attempt:
         if moved is not None:
             self.status = moved
 
-    def _shown(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _shown(self, kind: str, data: Mapping[str, Any], at: float) -> Mapping[str, Any]:
         if kind == EventType.USAGE_UPDATE:
             data = usage.add(self._usage_before, data)
+        elif kind == EventType.HUMAN_LOOP_REQUESTED:
+            data = human_loop.with_deadline(data, self._policy, at)
         cleaned: Mapping[str, Any] = self._parts.redactor.clean(data)
         return self._parts.blobs.shorten(cleaned) if kind == EventType.TOOL_RESULT else cleaned
 
@@ -160,12 +166,12 @@ class Attempt:
         state = [draft for draft in drafts if draft.type in SQL_FIRST]
         if not todos and not state and step.conversation_id is None:
             return None
-        run, epoch, attempt = self._run, self._parts.lease.epoch, self._launch.attempt
+        run, epoch, attempt, held = self._run, self._parts.lease.epoch, self._launch.attempt, self._policy
 
         def change(last_seq: int) -> None:
             for draft in state:
                 if draft.type == EventType.HUMAN_LOOP_REQUESTED:
-                    human_loop.opened(run, attempt, draft.data, record.t)
+                    human_loop.opened(run, attempt, draft.data, record.t, held)
                 elif draft.type == EventType.HUMAN_LOOP_RESOLVED:
                     human_loop.resolved(draft.data, record.t)
             for draft in todos:

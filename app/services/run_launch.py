@@ -14,7 +14,7 @@ from app.domain.events import EventType
 from app.domain.turn import Answered, ContextMode, Launch, ResumePoint
 from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Provider, WorkspaceHost
-from app.services import log_rows
+from app.services import human_loop, log_rows
 from app.services.run_output import EVENT_COST, TRUNCATED
 
 
@@ -105,7 +105,8 @@ def _answer_row(request: HumanLoopRequest) -> dict[str, Any]:
         subject = " / ".join(str(question["question"]) for question in request.questions or []) or subject
     elif request.tool_call:
         subject = f"{request.tool_call['name']} {orjson.dumps(request.tool_call['input']).decode()}"
-    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": request.reply}
+    reply = human_loop.EXPIRED_REPLY if request.status == "expired" else request.reply
+    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": reply}
 
 
 def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:

@@ -53,7 +53,7 @@ class RunPause:
         if any(command.kind == "stop" for command in commands):
             ending.cancel("stopped while it waited", commands)
             return True
-        if not human_loop.list_answered(run.id):
+        if not human_loop.list_decided(run.id):
             runs.mark_applied([command.id for command in commands], self._log.last_seq)
             self._let_go(run.let_go_record or 0, sandbox_stopped=True)
         return False
@@ -67,7 +67,7 @@ class RunPause:
             state = host.find_agent(agent_id(run.id, run.attempt))
             if state is not None and state.exit != "executor_lost":
                 return False
-        if not human_loop.list_answered(run.id):
+        if not human_loop.list_decided(run.id):
             self._let_go(self._log.last_record(run.attempt), sandbox_stopped=True)
         return True
 

@@ -28,7 +28,7 @@ class RunStart:
         """Write the next attempt of a claimed run, or of a waiting one whose agent is gone and that was answered; return the run."""
         self._end_earlier_agent(run, executor)
         plan = run_launch.plan(run, run.attempt + 1, provider, self._settings, executor)
-        answered = human_loop.list_answered(run.id) if run.status == RunStatus.WAITING_HUMAN else []
+        answered = human_loop.list_decided(run.id) if run.status == RunStatus.WAITING_HUMAN else []
         drafts = _drafts(run, provider, plan, answered)
         epoch, now = self._lease.epoch, db.now()
         fields = {
@@ -36,7 +36,7 @@ class RunStart:
             "launch": run_launch.answered_row(plan, answered),
             "started_at": run.started_at or now,
         }
-        applied = [command.id for command in runs.list_unapplied(run.id) if command.kind == "answer"]
+        applied = [command.id for command in runs.list_unapplied(run.id) if command.kind in ("answer", "expire")]
 
         def change(last_seq: int) -> None:
             runs.to_running(run.id, epoch, fields)

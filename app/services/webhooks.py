@@ -15,17 +15,20 @@ import peewee
 
 from app import db, ids
 from app.config import Settings
-from app.domain.run_state import RunStatus
-from app.domain.worker_state import SyncStatus, WorkerStatus
 from app.errors import Unavailable
 from app.log import logger
-from app.models import AgentRun, HumanLoopRequest, SessionWorker, Tenant, WebhookDelivery
-from app.ports import WebhookSender
+from app.models import AgentRun, HumanLoopRequest, WebhookDelivery
+from app.ports import ProcessBoard, WebhookSender
+from app.services import alerts
+from app.services.counting import Counters
 
 TRY_SECONDS = 30.0
 """How long a try may take before somebody else takes the row."""
 PAUSES_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0, 86400.0)
 LIMIT = 100
+LAST_TOLD = 500
+RESOLVED = ".resolved"
+"""At the end of an alert's type: the rule holds again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,14 @@ class Fact:
 class Webhooks:
     """The outgoing webhooks of this installation; without an address nothing is written and nothing sent."""
 
-    def __init__(self, settings: Settings, sender: WebhookSender) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sender: WebhookSender,
+        board: ProcessBoard | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self._board, self._counters = board, counters
         self._urls = {"webhook": settings.webhook_url, "alert": settings.alert_url}
         self._settings, self._sender = settings, sender
 
@@ -56,7 +66,7 @@ class Webhooks:
         if self._urls["webhook"]:
             yield from _waited_for(self._settings.address)
         if self._urls["alert"]:
-            yield from _alerts(self._settings)
+            yield from _alerts(self._settings, self._board)
 
     def _write(self, fact: Fact) -> bool:
         now = db.now()
@@ -89,16 +99,30 @@ class Webhooks:
             return None
         this = WebhookDelivery.id == row.id
         try:
-            self._sender.send(url, row.id, orjson.dumps(row.payload))
+            with logger.contextualize(**_labels(row)):
+                self._sender.send(url, row.id, orjson.dumps(row.payload))
         except Unavailable as failure:
             again = db.now() + PAUSES_SECONDS[row.tries] if row.tries < len(PAUSES_SECONDS) else None
             logger.warning("webhook not delivered", id=row.id, tries=row.tries + 1, error=failure.message)
             fields = {"tries": row.tries + 1, "next_at": again, "error": failure.message}
             WebhookDelivery.update(fields).where(this).execute()
+            self._count(row.target, "failed")
             return False
         fields = {"tries": row.tries + 1, "next_at": None, "delivered_at": db.now(), "error": None}
         WebhookDelivery.update(fields).where(this).execute()
+        self._count(row.target, "delivered")
         return True
+
+    def _count(self, target: str, result: str) -> None:
+        if self._counters is not None:
+            self._counters.add("paddock_webhooks_total", {"target": target, "result": result})
+
+
+def _labels(row: WebhookDelivery) -> dict[str, str]:
+    """Return what this webhook belongs to: the sender passes the trace on."""
+    data = row.payload["data"]
+    names = {"traceId": "trace_id", "sessionId": "session_id", "runId": "run_id"}
+    return {label: data[name] for name, label in names.items() if data.get(name)}
 
 
 def _waited_for(address: str) -> Iterator[Fact]:
@@ -110,42 +134,37 @@ def _waited_for(address: str) -> Iterator[Fact]:
             "requestId": request.id,
             "runId": request.run_id,
             "sessionId": request.session_id,
+            "traceId": AgentRun.get_by_id(request.run_id).trace_id,
             "kind": request.kind,
             "title": request.title,
             "createdAt": ids.rfc3339_of(request.created_at),
+            **({"deadlineAt": ids.rfc3339_of(request.deadline_at)} if request.deadline_at is not None else {}),
             "url": f"{address}/api/human-loop/pending",
         }
         yield Fact(request.tenant_id, request.id, "webhook", "human_loop.requested", data)
 
 
-def _alerts(settings: Settings) -> Iterator[Fact]:
-    """The rules, each told once an hour for each tenant as long as it holds."""
+def _alerts(settings: Settings, board: ProcessBoard | None) -> Iterator[Fact]:
+    """Each rule is told once an hour for each tenant as long as it is broken, and once when it holds again. A rule that breaks again
+    after that is news."""
+    found = alerts.look(settings, board)
     hour = int(db.now() // 3600)
-    for tenant in list(Tenant.select(Tenant.id)):
-        for rule, data in _broken_rules(settings, tenant.id):
-            yield Fact(tenant.id, f"{tenant.id}:{rule}:{hour}", "alert", f"alert.{rule}", {"rule": rule, **data})
+    last = _last_told()
+    for (tenant, rule), data in found.broken.items():
+        row = last.get((tenant, rule))
+        again = f":{row.id}" if row is not None and row.type.endswith(RESOLVED) else ""
+        yield Fact(tenant, f"{tenant}:{rule}:{hour}{again}", "alert", f"alert.{rule}", {"rule": rule, **data})
+    for (tenant, rule), row in last.items():
+        if (tenant, rule) not in found.broken and rule not in found.unknown and not row.type.endswith(RESOLVED):
+            data = {"rule": rule, "toldAt": ids.rfc3339_of(row.created_at)}
+            yield Fact(tenant, f"{row.subject}{RESOLVED}", "alert", f"alert.{rule}{RESOLVED}", data)
 
 
-def _broken_rules(settings: Settings, tenant_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    now = db.now()
-    late = now - settings.alert_queue_seconds
-    queued = AgentRun.select().where(
-        AgentRun.tenant_id == tenant_id,
-        AgentRun.status == RunStatus.QUEUED,
-        AgentRun.retry_at.is_null(),
-        AgentRun.created_at < late,
-    )
-    if count := queued.count():
-        yield "queue_age", {"queued": count, "olderThanSeconds": settings.alert_queue_seconds}
-    lost = AgentRun.select().where(
-        AgentRun.tenant_id == tenant_id, AgentRun.finished_at.is_null(), AgentRun.lease_until < now - 120
-    )
-    if count := lost.count():
-        yield "leases_lost", {"runs": count, "forSeconds": 120}
-    failed = SessionWorker.select().where(
-        SessionWorker.tenant_id == tenant_id,
-        SessionWorker.last_sync_status == SyncStatus.FAILED,
-        SessionWorker.status != WorkerStatus.DELETED,
-    )
-    if count := failed.count():
-        yield "syncs_failed", {"sandboxes": count}
+def _last_told() -> dict[alerts.Broken, WebhookDelivery]:
+    """Return what was told last of each rule."""
+    query = WebhookDelivery.select().where(WebhookDelivery.target == "alert")
+    last: dict[alerts.Broken, WebhookDelivery] = {}
+    for row in list(query.order_by(WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc()).limit(LAST_TOLD)):
+        rule = row.type.removeprefix("alert.").removesuffix(RESOLVED)
+        last.setdefault((row.tenant_id, rule), row)
+    return last

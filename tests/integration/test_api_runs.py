@@ -39,7 +39,7 @@ def test_a_run_is_created_and_answered_with_its_place(web: Web, people: Cast) ->
     assert answer.headers["Location"] == f"/api/runs/{run.id}"
     assert answer.json["sessionId"] == run.session_id
     assert answer.json["status"] == "queued"
-    assert answer.json["waitingFor"]["reason"] == "worker"
+    assert answer.json["waitingFor"]["reason"] == "no_worker"
     assert web.bell.rung == ["runs"]
 
 

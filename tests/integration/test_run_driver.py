@@ -17,8 +17,9 @@ from app.domain.journal import agent_id
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
 from app.ports import ExecutorError
-from app.services import human_loop, runs, worker_rows
+from app.services import human_loop, worker_rows
 from app.services.run_creation import add_command
+from app.services.waiting_reason import waiting_for
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
 
@@ -315,6 +316,6 @@ def test_the_session_keeps_its_title_and_the_queue_says_why_a_run_waits(world: W
     first = world.create("first line\nsecond line")
     second = world.create("later", first.session_id)
     assert ChatSession.get_by_id(first.session_id).title == "first line"
-    waiting = runs.waiting_for(world.run(second.id))
+    waiting = waiting_for(world.run(second.id))
     assert waiting is not None
     assert (waiting["reason"], waiting["position"]) == ("session_busy", 1)

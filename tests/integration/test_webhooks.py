@@ -18,8 +18,9 @@ import pytest
 from app import config, db
 from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.models import AgentRun, SessionWorker, User, WebhookDelivery
-from app.services import human_loop, identity, runs, worker_rows
+from app.services import human_loop, identity, worker_rows
 from app.services.run_creation import NewRun, NewSession, create
+from app.services.waiting_reason import waiting_for
 from app.services.webhooks import Webhooks
 from tests.integration.test_runs import SilentBell
 
@@ -141,7 +142,7 @@ def test_each_broken_rule_is_an_alert_once_an_hour(webhooks: Webhooks, receiver:
 def runs_session(run: AgentRun) -> Any:
     from app.models import ChatSession
 
-    assert runs.waiting_for(run) is not None
+    assert waiting_for(run) is not None
     return ChatSession.get_by_id(run.session_id)
 
 

@@ -18,7 +18,7 @@ from flask import Response
 
 from app.domain.permissions import Permission
 from app.models import ApiToken
-from app.services import worker_rows
+from app.services import worker_processes, worker_rows
 from tests import cast, factories
 from tests.cast import Cast
 from tests.support import web as web_support
@@ -68,7 +68,11 @@ TABLE: dict[str, Row] = {
     "GET /api/runs/<run_id>/explain": Row(SEEN),
     "GET /api/task/<run_id>/trace/blobs/<blob_id>": Row(SEEN),
     "POST /api/runs/<run_id>/stop": Row(DONE),
+    "POST /api/runs/stop-all": Row((200, 200, 403, 403, 403, 200)),
     "POST /api/runs/<run_id>/move": Row(DONE, {"before": "$other_run"}),
+    "POST /api/runs/<run_id>/bind": Row(DONE, {"sessionId": "$session", "executorId": "ex-1"}),
+    "POST /api/runs/<run_id>/callbacks": Row((401,) * 6),  # with the token alone that binding the run gave
+    "GET /api/runs/<run_id>/callbacks": Row((401,) * 6),
     "GET /api/runs/<run_id>/stream": Row(SEEN),
     "GET /api/runs/<run_id>/events": Row(SEEN),
     "GET /api/runs/<run_id>/todos": Row(SEEN),
@@ -79,6 +83,11 @@ TABLE: dict[str, Row] = {
     "GET /api/human-loop/pending": Row(ALL),
     "GET /api/human-loop/resolved": Row(ALL),
     "POST /api/human-loop/reply": Row((200, 200, 200, 404, 403, 404), {"requestId": "$request", "decision": "allow"}),
+    "GET /api/policy": Row(ALL),
+    "PUT /api/policy": Row((200, 200, 403, 403, 403, 200), {"deadlineSeconds": 60, "onDeadline": "deny"}),
+    "GET /api/worker-processes": Row((200, 200, 403, 403, 403, 200)),
+    "POST /api/worker-processes/<name>/drain": Row((202, 202, 403, 403, 403, 404), {"timeoutMs": 0}),
+    "POST /api/worker-processes/<name>/undrain": Row((200, 200, 403, 403, 403, 404), {"timeoutMs": 0}),
     "GET /api/session-workers": Row(ALL),
     "GET /api/session-workers/<session_id>": Row(SEEN),
     "POST /api/session-workers/<session_id>/activate": Row(TAKEN, {"timeoutMs": 0}),
@@ -124,15 +133,17 @@ class World:
         self.request = factories.approval(self.run, f"hlr_{uuid.uuid4().hex}")
         self.token = cast.identity.create_token(people.bob.user, "another")
         worker_rows.ensure(self.session)
+        worker_processes.register("host:1:test", "runs")
         self.blob_id = factories.blob(self.run, web.container.store)
 
     def path(self, rule: str) -> str:
         values = {"run_id": self.run.id, "session_id": self.session.id, "token_id": self.token.id, "kind": "scripted"}
         values["blob_id"] = self.blob_id
+        values["name"] = "host:1:test"
         return re.sub(r"<(\w+)>", lambda match: values[match[1]], rule)
 
     def body(self, body: dict[str, Any] | None) -> dict[str, Any] | None:
-        known = {"$other_run": self.other_run.id, "$request": self.request.id}
+        known = {"$other_run": self.other_run.id, "$request": self.request.id, "$session": self.session.id}
         return {name: known.get(value, value) for name, value in body.items()} if body is not None else None
 
 

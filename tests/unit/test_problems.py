@@ -16,6 +16,7 @@ STATUS = {
     "Unauthenticated": 401,
     "Forbidden": 403,
     "Conflict": 409,
+    "Gone": 410,
     "InFlight": 409,
     "LimitExceeded": 429,
     "Unavailable": 503,

@@ -10,8 +10,10 @@ from app import db
 from app.domain.events import EventType, envelope
 from app.domain.permissions import Permission, Principal
 from app.errors import Conflict
+from app.log import logger
 from app.models import AgentRun
 from app.services import run_creation, run_lists, runs
+from app.services.stop_all import stop_all
 from web import access
 from web.parts import Parts
 from web.routing import Routes
@@ -32,7 +34,8 @@ from web.schemas.runs import (
     run_aggregate,
     run_view,
 )
-from web.stream import EVENT_STREAM, Names, cursor_of, open_stream, parse_cursor
+from web.schemas.session_workers import CleanupView
+from web.stream import EVENT_STREAM, Names, cursor_of, open_stream, parse_cursor, require_log
 
 routes = Routes("runs")
 
@@ -63,6 +66,17 @@ def stop_run(run: AgentRun, principal: Principal, parts: Parts, body: StopBody) 
     return run_view(AgentRun.get_by_id(run.id))
 
 
+@routes.post("/api/runs/stop-all", Permission.RUN_STOP_ALL)
+def stop_all_runs(principal: Principal, parts: Parts, body: StopBody) -> CleanupView:
+    """Ask for every open run of the tenant to be stopped, in one transaction. `skipped` were asked to stop before."""
+    reason = body.reason or "stopped with all others"
+    result = stop_all(principal.tenant_id, principal.user_id, reason, parts.container.bell)
+    logger.warning(
+        "all runs of a tenant stopped", tenant_id=principal.tenant_id, by=principal.user_id, runs=result["done"]
+    )
+    return CleanupView.model_validate(result)
+
+
 @routes.post("/api/runs/<run_id>/move", Permission.RUN_MOVE)
 def move_run(run: AgentRun, principal: Principal, body: MoveBody) -> RunView:
     """Put a queued run before another queued one of its session."""
@@ -85,6 +99,7 @@ def stream_run(run: AgentRun, principal: Principal, parts: Parts, query: StreamQ
 @routes.get("/api/runs/<run_id>/events", Permission.RUN_READ)
 def list_events(run: AgentRun, parts: Parts, query: EventsQuery) -> EventPage:
     """Read a page of a run's log. `nextCursor` is null once the closed log was read to its end."""
+    require_log(run)
     after, names = parse_cursor(query.cursor), Names.of(run)
     events = parts.log_reader.read(run.id, after, query.limit)
     closed = bool(events) and events[-1].type == EventType.RUN_CLOSED
@@ -109,6 +124,7 @@ def get_todos(run: AgentRun) -> TodoView:
 @routes.get("/api/runs/<run_id>/todos/events", Permission.RUN_READ)
 def list_todo_events(run: AgentRun, query: EventsQuery) -> EventPage:
     """Read how the todo list changed: its events, whole lists each."""
+    require_log(run)
     names = Names.of(run)
     rows = run_lists.list_todo_events(run.id, after=parse_cursor(query.cursor), limit=query.limit)
     items = [envelope(event, names.session_id, names.trace_id) for event in run_lists.events_of(rows)]

@@ -26,6 +26,8 @@ def messages_of(runs: Iterable[AgentRun], events: Iterable[RunEvent]) -> list[di
         sent = {"type": "text", "text": run.prompt}
         messages.append({"id": f"{run.id}_prompt", "role": "user", "parts": [sent], "metadata": {"runId": run.id}})
         parts = _parts(by_run.get(run.id, []))
+        if run.log_removed_at is not None and run.message:  # retention has left the final text alone
+            parts = [{"type": "text", "text": run.message, "state": "done"}]
         if parts or run.finished_at is not None:
             messages.append({"id": run.id, "role": "assistant", "parts": parts, "metadata": metadata})
     return messages
