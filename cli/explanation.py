@@ -15,7 +15,9 @@ Json = Mapping[str, Any]
 
 def show(found: Json) -> None:
     """Print the answer of `GET /api/runs/{id}/explain`: the words first, then what they were made of."""
-    out.print(f"{found['runId']} is {styled_status(str(found['status']))} [dim]in {found['sessionId']}[/]")
+    out.print(
+        f"{found['runId']} is {styled_status(str(found['status']))} [dim]in {found['sessionId']}, trace {_text(found.get('traceId'))}[/]"
+    )
     out.print(escape(clean(found["summary"])))
     if found.get("advice"):
         out.print(f"→ {escape(clean(found['advice']))}")

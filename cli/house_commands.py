@@ -93,12 +93,15 @@ def status(as_json: AsJson = False) -> None:
     house = running.join_settings()
     record = Record(house.run)
     code, ready = lifecycle.ask_ready()
+    unwell = lifecycle.find_unwell() if code else []
     alive = {name: mark for name, mark in record.children().items() if mark.is_alive}
     entries = record.read().get("processes", {})
     sandboxes = lifecycle.list_sandboxes()
     if as_json:
         processes = {name: {**entry, "running": name in alive} for name, entry in entries.items()}
-        screen.show_json({"ready": code == 200, "parts": ready, "processes": processes, "sandboxes": sandboxes})
+        screen.show_json(
+            {"ready": code == 200, "parts": ready, "unwell": unwell, "processes": processes, "sandboxes": sandboxes}
+        )
     else:
         supervisor = record.supervisor()
         screen.out.print(f"supervisor {'runs' if supervisor else '[red]does not run[/]'} · {escape(str(house.var))}")
@@ -118,6 +121,8 @@ def status(as_json: AsJson = False) -> None:
         screen.out.print(f"sandboxes: {escape(', '.join(sandboxes)) or 'none'}")
         word = {200: "[green]ready[/]", 0: "[red]does not answer[/]"}.get(code, "[yellow]not ready[/]")
         screen.out.print(f"{address()} {word} {escape(_parts(ready))}")
+        for words in unwell:
+            screen.out.print(f"[red]unwell[/] {escape(words)}")
     if code != 200:
         raise typer.Exit(NOT_DONE)
 

@@ -75,4 +75,5 @@ class ExecutorLog:
 
 def labels_of(headers: Mapping[str, str]) -> dict[str, str]:
     """Return what a caller's trace headers say, by the names of log lines."""
-    return {label: headers[name][:_LONGEST_LABEL] for name, label in _HEADERS.items() if headers.get(name)}
+    named = {label: headers.get(name, "") for name, label in _HEADERS.items()}
+    return {label: value[:_LONGEST_LABEL] for label, value in named.items() if value not in ("", "-")}

@@ -11,11 +11,12 @@ import time
 
 from flask import Flask, Response, g, request
 
-from app import db, ids
-from app.log import logger
+from app import db, ids, trace
+from app.domain.permissions import Permission
+from app.log import label, logger, start_context
 from web import access, auth, origin
 from web.parts import parts
-from web.routing import PUBLIC, endpoints
+from web.routing import PUBLIC, RUN_TOKEN, Endpoint, endpoints
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -42,15 +43,12 @@ def install(app: Flask) -> None:
             request.max_content_length = getattr(parts().settings, endpoint.options.max_bytes)
         if endpoint.access == PUBLIC:
             return
+        if endpoint.access == RUN_TOKEN:
+            _enter_by_run_token()
+            return
         g.principal = auth.authenticate(parts().settings, request)
         parts().calls.take(g.principal.user_id)
-        g.loaded = {}
-        for name, kind in endpoint.loads.items():
-            variable, load = access.LOADERS[kind]
-            named = (request.view_args or {})[variable].replace("\0", "")  # PostgreSQL takes no NUL, and no id has one
-            g.loaded[name] = load(g.principal, named, endpoint.access)
-        if not g.loaded:
-            access.require(g.principal, endpoint.access)
+        _load(endpoint, endpoint.access)
 
     def after(response: Response) -> Response:
         for name, value in HEADERS.items():
@@ -60,6 +58,7 @@ def install(app: Flask) -> None:
         if response.is_streamed:
             response.call_on_close(release_connection)
         response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers["X-Trace-Id"] = g.get("trace_id", "")
         _log(response)
         return response
 
@@ -77,19 +76,40 @@ def release_connection() -> None:
 def _enter() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.match(given) else ids.new_id("req")
+    g.trace_id = trace.of_request(request.headers.get(trace.HEADER, ""), request.headers.get("X-Trace-Id", ""))
+    start_context(trace_id=g.trace_id)
+    named = request.view_args or {}
+    label(run_id=named.get("run_id"), session_id=named.get("session_id"))
     g.started = time.monotonic()
     origin.check_host(parts().settings, request.host)
 
 
+def _load(endpoint: Endpoint, permission: Permission) -> None:
+    g.loaded = {}
+    for name, kind in endpoint.loads.items():
+        variable, load = access.LOADERS[kind]
+        named = (request.view_args or {})[variable].replace("\0", "")  # PostgreSQL takes no NUL, and no id has one
+        g.loaded[name] = load(g.principal, named, permission)
+    if not g.loaded:
+        access.require(g.principal, permission)
+
+
+def _enter_by_run_token() -> None:
+    g.bound = auth.authenticate_run(request)
+    parts().calls.take(g.bound.run.id)
+
+
 def _log(response: Response) -> None:
     route = g.endpoint.name if "endpoint" in g else "-"
-    parts().requests[(route, response.status_code)] += 1
+    seconds = time.monotonic() - g.get("started", time.monotonic())
+    counters = parts().container.counters
+    counters.add("paddock_http_requests_total", {"route": route, "status": response.status_code})
+    counters.observe("paddock_http_request_seconds", {"route": route}, seconds)
     logger.bind(
         requestId=g.get("request_id", ""),
         method=request.method,
         path=request.path,
         status=response.status_code,
-        milliseconds=round((time.monotonic() - g.get("started", time.monotonic())) * 1000, 1),
+        milliseconds=round(seconds * 1000, 1),
         user_id=g.principal.user_id if "principal" in g else None,
-        **{name: value for name, value in (request.view_args or {}).items() if name in ("run_id", "session_id")},
     ).log("WARNING" if response.status_code >= 500 else "INFO", "request served")

@@ -19,11 +19,14 @@ patch_psycopg()
 
 from typing import Any
 
+from app import log as _log
 from app.config import load as _load  # gunicorn takes every public name here for a setting
 from web import leaving as _leaving
 from web import nouns as _nouns  # noqa: F401 - the code is loaded once, before the fork; nothing connects or starts by that
 
 _settings = _load()
+_log.configure("web", level=_settings.log_level, as_json=_settings.log_json, secrets=_settings.secrets)
+_log.capture()  # for gunicorn's first process, which serves nothing itself
 
 bind = [f"{'[' + _settings.host + ']' if ':' in _settings.host else _settings.host}:{_settings.port}"]
 workers = _settings.web_processes
@@ -39,6 +42,7 @@ forwarded_allow_ips = ""  # X-Forwarded-* is believed of nobody until trusted pr
 accesslog = None  # web.guard writes one JSON line per request
 errorlog = "-"
 loglevel = "warning"
+logger_class = "web.server_log.ServerLog"
 proc_name = "paddock-web"
 
 
@@ -49,5 +53,6 @@ def when_ready(_server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let the process go without waiting for streams and idle connections."""
+    """Report this process from now on, and let it go without waiting for streams and idle connections."""
+    worker.wsgi.extensions["paddock"].reporter.start()
     _leaving.watch(worker)

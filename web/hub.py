@@ -256,7 +256,14 @@ class Subscription:
 class Hub:
     """The clients of this process. Starts its threads with the first client, so that it may be made before a fork."""
 
-    def __init__(self, reader: LogReader, feed: LiveFeed, heartbeat_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        feed: LiveFeed,
+        heartbeat_seconds: float = 15.0,
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_turn = on_turn
         self._reader, self._feed, self._heartbeat_seconds = reader, feed, heartbeat_seconds
         self._channels: dict[str, _Channel] = {}
         self._lock = threading.Lock()
@@ -360,6 +367,7 @@ class Hub:
                 beat_at = time.monotonic() + self._heartbeat_seconds
             try:
                 self._tick(beats)
+                self._on_turn()
             except Exception as error:  # noqa: BLE001 - without this thread no client would hear a heartbeat again
                 logger.error("hub failed", error=repr(error))
 

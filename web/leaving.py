@@ -44,8 +44,10 @@ def watch(worker: Any) -> None:
         while worker.alive:
             time.sleep(2 * LOOK_SECONDS)
         app.extensions["paddock"].hub.close()
+        app.extensions["paddock"].container.counters.flush()
         while at_work.count:
             time.sleep(LOOK_SECONDS)
+        app.extensions["paddock"].reporter.leave()
         worker.cfg.set("graceful_timeout", 0)  # read again in each round of gunicorn's waiting
 
     threading.Thread(target=leave, name="leaving", daemon=True).start()

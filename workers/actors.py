@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import dramatiq
 
-from app import db
+from app import db, trace
 from app.adapters.dramatiq_bell import DRIVE_RUNS, GRANT_WISHES, MAINTENANCE_QUEUE, RUNS_QUEUE
 from app.log import logger
 
@@ -29,7 +29,7 @@ def _boundary(work: Actor) -> Actor:
 
     def actor(*arguments: str) -> None:
         try:
-            with db.connection():
+            with db.connection(), logger.contextualize(trace_id=trace.new_id()):
                 work(*arguments)
         except Exception:  # noqa: BLE001 - the boundary of STYLE.md
             logger.exception("actor failed")

@@ -21,7 +21,7 @@ from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import AppError, LeaseLost, Unavailable
-from app.log import in_this_context, label, logger
+from app.log import in_this_context, logger
 from app.models import AgentRun, ChatSession, RunCommand
 from app.ports import (
     AGENT_EXITED,
@@ -209,7 +209,10 @@ class RunDriver:
         executor = self._prepare_sandbox()
         if executor is None:
             return
-        label(executor_id=f"{self._run.session_id}.{self._generation}")
+        with logger.contextualize(executor_id=f"{self._run.session_id}.{self._generation}"):
+            self._run_with(executor, provider)
+
+    def _run_with(self, executor: Executor, provider: Provider) -> None:
         executor.fence(self._run.id, self._lease.epoch)
         if self._cancel_before_start():
             return

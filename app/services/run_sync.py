@@ -13,7 +13,7 @@ from collections.abc import Callable
 from app import db, ids
 from app.domain.events import EventType
 from app.errors import AppError
-from app.log import logger
+from app.log import in_this_context, logger
 from app.models import AgentRun, RunEvent, Snapshot
 from app.ports import ExecutorError
 from app.services.event_log import RunLog
@@ -53,7 +53,7 @@ class RunSync:
         if self._due_at is None or time.monotonic() < self._due_at or busy:
             return
         self._due_at = None
-        self._thread = threading.Thread(target=self._sync_beside, name="sync", daemon=True)
+        self._thread = threading.Thread(target=in_this_context(self._sync_beside), name="sync", daemon=True)
         self._thread.start()
 
     def finish(self, attempt: int) -> None:

@@ -19,6 +19,7 @@ from app.errors import AppError, Unavailable
 from app.models import ChatSession, SessionWorker
 from app.ports import Bell, Executor, ExecutorError, Sandboxes
 from app.services import worker_rows, worker_sweeps
+from app.services.counting import Counters
 from app.services.seeding import Seeding
 from app.services.snapshots import Order, Saved, Snapshots
 from app.services.worker_lease import Held, WorkerLeases, busy
@@ -44,6 +45,8 @@ class SessionWorkers:
         snapshots: Snapshots,
         bell: Bell,
         providers_mounts: Mapping[str, str],
+        *,
+        counters: Counters | None = None,
     ) -> None:
         self._bell = bell
         self._leases = WorkerLeases(settings.owner, settings.lease_duration)
@@ -54,6 +57,7 @@ class SessionWorkers:
             Seeding(snapshots.store, settings.repo_hosts),
             providers_mounts,
             self._leases,
+            counters,
         )
         self._wait_seconds = max(LONGEST_WAIT_SECONDS, 2 * settings.lease_duration)
 

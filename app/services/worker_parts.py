@@ -12,6 +12,7 @@ from app.log import logger
 from app.models import SessionWorker
 from app.ports import Executor, ExecutorError, Sandboxes, WorkspaceHost
 from app.services import worker_rows
+from app.services.counting import Counters
 from app.services.seeding import Seeding
 from app.services.snapshots import Order, Saved, Snapshots
 from app.services.worker_lease import WorkerLeases
@@ -30,6 +31,7 @@ class WorkerParts:
     seeding: Seeding
     mounts: Mapping[str, str]
     leases: WorkerLeases
+    counters: Counters | None = None
 
 
 def text_of(error: Exception) -> str:
@@ -67,9 +69,16 @@ def save(parts: WorkerParts, host: WorkspaceHost, worker: SessionWorker, order: 
     except FAILURES as error:
         logger.warning("sync failed", session_id=worker.session_id, reason=order.reason, error=text_of(error))
         worker_rows.sync_failed(worker, text_of(error))
+        _count(parts, "failed")
         raise
     worker_rows.sync_succeeded(worker)
+    _count(parts, "succeeded")
     return saved
+
+
+def _count(parts: WorkerParts, result: str) -> None:
+    if parts.counters is not None:
+        parts.counters.add("paddock_syncs_total", {"result": result})
 
 
 def vanished(worker: SessionWorker) -> SessionWorker:

@@ -8,6 +8,7 @@ from flask import Response, request
 
 from app.domain.permissions import Permission, Principal
 from app.errors import Conflict, NotFound
+from app.log import label
 from app.models import AgentRun
 from app.services import run_creation
 from app.services.idempotency import Found
@@ -49,6 +50,7 @@ def start(principal: Principal, parts: Parts, body: RunCreation, query: StartQue
         return response
     if "respond-async" in request.headers.get("Prefer", ""):
         return _accepted(run, {"Preference-Applied": "respond-async"})
+    label(run_id=run.id, session_id=run.session_id)
     done = wait_for(lambda: _finished(run.id), body.timeout_ms)
     return _accepted(AgentRun.get_by_id(run.id)) if done is None else Reply(run_aggregate(done))
 
@@ -93,4 +95,5 @@ def _finished(run_id: str) -> AgentRun | None:
 
 
 def _accepted(run: AgentRun, headers: dict[str, str] | None = None) -> Reply:
+    label(run_id=run.id, session_id=run.session_id)
     return Reply(run_view(run), 202, {"Location": f"/api/runs/{run.id}", **(headers or {})})

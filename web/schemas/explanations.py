@@ -95,6 +95,7 @@ class ExplanationView(Shown):
 
     run_id: str
     session_id: str
+    trace_id: str
     status: str
     summary: str
     advice: str
@@ -116,6 +117,7 @@ def explanation_view(found: Explanation, names: dict[str, str]) -> ExplanationVi
     return ExplanationView(
         run_id=run.id,
         session_id=run.session_id,
+        trace_id=run.trace_id,
         status=run.status,
         summary=found.reason.summary,
         advice=found.reason.advice,
