@@ -8,9 +8,12 @@ from web.api import (
     bundles,
     chats,
     explain,
+    external,
     health,
     human_loop,
     maintenance,
+    policies,
+    processes,
     providers,
     run_start,
     runs,
@@ -20,7 +23,19 @@ from web.api import (
 )
 
 _MODULES = (
-    *(run_start, runs, explain, traces, maintenance, session_workers, workspaces, human_loop),
+    *(
+        run_start,
+        runs,
+        external,
+        explain,
+        traces,
+        maintenance,
+        session_workers,
+        workspaces,
+        human_loop,
+        policies,
+        processes,
+    ),
     *(providers, accounts, bundles, chats, health, socket, pages),
 )
 ROUTES = tuple(module.routes for module in _MODULES)
