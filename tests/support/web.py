@@ -84,9 +84,14 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    settings: Settings, *, processes_count: int = 1, wsgi: str = "web.wsgi:app", **environment: str
+    settings: Settings,
+    *,
+    processes_count: int = 1,
+    wsgi: str = "web.wsgi:app",
+    folder: Path | None = None,
+    **environment: str,
 ) -> Iterator[Server]:
-    """Serve the web tier by gunicorn, as the Procfile does."""
+    """Serve the web tier by gunicorn, as the Procfile does; the code is what lies in `folder`."""
     port = free_port()
     names = {
         "PADDOCK_VAR": str(settings.var),
@@ -103,7 +108,7 @@ def serving(
     log = settings.root / "web.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", wsgi]
-    with processes.running(argv, env={**kept, **names}, log=log) as process:
+    with processes.running(argv, env={**kept, **names}, cwd=folder, log=log) as process:
         url = f"http://127.0.0.1:{port}"
         eventually(
             lambda: httpx.get(f"{url}/ready", trust_env=False).status_code == 200,
