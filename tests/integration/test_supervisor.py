@@ -171,3 +171,17 @@ def test_instances_and_left_out_processes(tmp_path: Path) -> None:
         ("worker-1", ["f"]),
         ("worker-2", ["f"]),
     ]
+
+
+def test_the_log_of_a_talkative_process_stays_bounded_while_it_goes_on(keeper: Keeper) -> None:
+    talk = "import sys,time\nwhile True: sys.stdout.write('x' * 99 + chr(10)); sys.stdout.flush(); time.sleep(0.0005)"
+    keeper.write(web=[sys.executable, "-c", f"exec({talk!r})"])
+    with keeper.running("--log-bytes", "50000"):
+        former = keeper.child("web")
+        path = keeper.folder / "logs/web.log"
+        eventually(lambda: path.with_suffix(".log.1").exists())
+        eventually(lambda: 0 < path.stat().st_size < 50_000)
+        size = path.stat().st_size
+        eventually(lambda: path.stat().st_size != size)
+        assert keeper.child("web") == former
+        assert {len(line) for line in path.with_suffix(".log.1").read_text().splitlines()[:-1]} == {99}
