@@ -3,9 +3,7 @@ every process was killed and the installation was started again (P2)."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import statistics
 import time
 import uuid
@@ -18,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 
 from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Sandboxes
 from executor import processes
+from tests.support.catastrophe import executors_of, kill_everything
 from tests.support.stack import Stack, stack
 from tests.support.verdicts import LONG, Figures
 from tests.support.waiting import eventually
@@ -125,12 +123,6 @@ def p95(seconds: Sequence[float]) -> float:
 # --- memory --------------------------------------------------------------------------------------------------------------------
 
 
-def executors_of(running: Stack) -> list[tuple[int, int]]:
-    """Return the outermost process and the executor of each sandbox that runs."""
-    found = [orjson.loads(path.read_bytes()) for path in (running.var / "sandboxes").glob("*/sandbox.json")]
-    return [(told["pid"], told["executor_pid"]) for told in found if lives(told["executor_pid"])]
-
-
 def memory_of(pids: set[int]) -> int:
     """Return what these processes cost in memory: their share of what they share, and all that is their own."""
     total = 0
@@ -152,28 +144,6 @@ def is_agent(pid: int) -> bool:
     with suppress(OSError):
         return b"scripted_agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
-
-
-# --- the end of everything -----------------------------------------------------------------------------------------------------
-
-
-def kill_everything(running: Stack) -> None:
-    """SIGKILL supervisor, Redis, web, workers, scheduler, executors and agents."""
-    supervisor = running.supervisor()
-    assert supervisor is not None
-    roots = [supervisor.pid, *(mark.pid for mark in running.processes().values())]
-    roots += [pid for pair in executors_of(running) for pid in pair]
-    everything = set(roots) | processes.descendants(processes.table(), roots)
-    for pid in (supervisor.pid, *everything):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not any(map(lives, everything)), what="the end of everything")
-    assert not executors_of(running)
-
-
-def lives(pid: int) -> bool:
-    found = processes.look(pid)
-    return found is not None and found.state not in ("Z", "X")
 
 
 def assert_done_once(crowd: Crowd, run: AgentRun) -> None:
