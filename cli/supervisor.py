@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -30,7 +31,9 @@ from cli.processes import ProcessMark
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0
 STEADY_SECONDS = 10.0  # a process that ran this long is taken to have been well, and is restarted at once
-GRACE_SECONDS = 15.0  # between SIGTERM and SIGKILL: a worker hands its leases back meanwhile
+GRACE_SECONDS = 15.0
+"""Between SIGTERM and SIGKILL of a process whose Procfile gives none: a worker hands its leases back meanwhile, web ends its
+requests, Redis writes its file. The Procfile says it as `# grace: NAME 10 s`."""
 LOG_BYTES = 10 * 1024 * 1024
 LOG_LOOK_SECONDS = 2.0
 REDIS = "redis"
@@ -42,6 +45,7 @@ class Child:
 
     name: str
     argv: list[str]
+    grace: float = GRACE_SECONDS
     process: subprocess.Popen[bytes] | None = None
     mark: ProcessMark | None = None
     restarts: int = 0
@@ -189,9 +193,10 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End the others first, so that they can still write to Redis; Redis last."""
-        running = [(child.name, child.mark) for child in self.children if child.mark is not None]
-        processes.stop([found for name, found in running if name != REDIS], GRACE_SECONDS)
-        processes.stop([found for name, found in running if name == REDIS], GRACE_SECONDS)
+        for of_redis in (False, True):
+            some = [child for child in self.children if (child.name == REDIS) is of_redis]
+            marks = [child.mark for child in some if child.mark is not None]
+            processes.stop(marks, max((child.grace for child in some), default=0.0))
         self.record.write({})
 
     def _write(self) -> None:
@@ -238,13 +243,20 @@ def wait_for_redis(path: Path, seconds: float = 30.0) -> None:
 def children_of(procfile: Path, instances: dict[str, int], without: list[str]) -> list[Child]:
     """Return the children that a Procfile asks for: `worker: 2` makes `worker-1` and `worker-2`."""
     children = []
-    for name, command in parse_procfile(procfile.read_text(encoding="utf-8")).processes.items():
+    text = procfile.read_text(encoding="utf-8")
+    graces = graces_of(text)
+    for name, command in parse_procfile(text).processes.items():
         if name in without:
             continue
         count = instances.get(name)
         names = [name] if count is None else [f"{name}-{n}" for n in range(1, count + 1)]
-        children += [Child(each, shlex.split(command)) for each in names]
+        children += [Child(each, shlex.split(command), graces.get(name, GRACE_SECONDS)) for each in names]
     return children
+
+
+def graces_of(procfile: str) -> dict[str, float]:
+    """Return how long each process is given to end, as the Procfile's comments say."""
+    return {name: float(seconds) for name, seconds in re.findall(r"(?m)^# grace: (\S+) (\d+(?:\.\d+)?) s$", procfile)}
 
 
 def main() -> None:
