@@ -12,6 +12,7 @@ from web.api import (
     health,
     human_loop,
     maintenance,
+    metrics,
     policies,
     processes,
     providers,
@@ -36,6 +37,6 @@ _MODULES = (
         policies,
         processes,
     ),
-    *(providers, accounts, bundles, chats, health, socket, pages),
+    *(providers, accounts, bundles, chats, health, metrics, socket, pages),
 )
 ROUTES = tuple(module.routes for module in _MODULES)
