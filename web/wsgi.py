@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 from flask import Flask
 
 from app import config, container, log
 from web import create_app
+
+
+BOOT_ERROR = 3
+"""A worker of gunicorn that ends with this is not started again: its master ends too."""
 
 
 def _build() -> Flask:
@@ -13,7 +19,11 @@ def _build() -> Flask:
     log.configure("web", level=settings.log_level, as_json=settings.log_json, secrets=settings.secrets)
     log.capture()
     parts = container.build(settings)
-    parts.require_fit_redis()
+    try:
+        parts.require_fit_redis()
+    except SystemExit as unfit:
+        sys.stderr.write(f"{unfit.code}\n")
+        raise SystemExit(BOOT_ERROR) from None
     return create_app(parts)
 
 

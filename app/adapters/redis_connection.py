@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+from redis import exceptions
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -15,6 +16,8 @@ ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
 _NOT_NOW = ("OOM ", "MISCONF ", "READONLY ", "LOADING ", "MASTERDOWN ", "NOREPLICAS ", "BUSY ")
 """What Redis says when it is full, cannot write its file, or is not the one to write to; a script wraps it in its own words."""
+_REFUSED = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.MasterDownError)
+"""The same where redis-py knows the word, and leaves it out of the message."""
 
 
 def connect(
@@ -35,7 +38,7 @@ def answering() -> Iterator[None]:
     """Raise Unavailable where Redis is away, still loading, a replica, or full."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, *_REFUSED) as error:
         raise _unavailable(error) from error
     except redis.ResponseError as error:
         if any(word in str(error) for word in _NOT_NOW):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import ids
-from app.adapters.redis_connection import connect
+from app.adapters.redis_connection import answering, connect
 from app.adapters.redis_event_stream import KEPT, RedisEventStream, channel, decode_message, stream_key
 from app.domain.events import Event
 from app.errors import Unavailable
@@ -241,6 +241,8 @@ def test_a_full_redis_is_unavailable_and_loses_nothing(own_redis: RedisServer) -
             stream.append(RUN, 1, events(3, 3))
         with pytest.raises(Unavailable):
             stream.fence(RUN, 2, 2)
+        with pytest.raises(Unavailable), answering():
+            client.set("outside of scripts", "too")
         client.config_set("maxmemory", "0")
         assert stream.append(RUN, 1, events(3, 3)) == "OK"
         assert stream.read(RUN, 0, 10) == events(1, 3)
