@@ -93,15 +93,13 @@ class Container:
 
     @cached_property
     def sandboxes(self) -> Sandboxes:
-        made: Sandboxes = self._part("sandboxes", lambda: LocalSandboxes(_sandbox_settings(self.settings)))
+        made: Sandboxes = self._part("sandboxes", lambda: _sandboxes(self.settings))
         return made
 
     @cached_property
     def providers(self) -> Registry:
         settings = self.settings
-        made: Registry = self._part(
-            "providers", lambda: build_registry(settings.provider_mode, settings.agent_paths)
-        )
+        made: Registry = self._part("providers", lambda: build_registry(settings.provider_mode, settings.agent_paths))
         return made
 
     @cached_property
@@ -181,6 +179,12 @@ class Container:
             stopping=threading.Event(),
         )
 
+    def check_executor_host(self) -> None:
+        """Raise Unavailable, with what to do, where EXECUTOR_BASE_URL names a host that is of no use now."""
+        check = getattr(self.sandboxes, "check", None)
+        if check is not None:
+            check()
+
     def require_fit_redis(self) -> None:
         """For entry points, before they begin: leave, with status 1 and what to do, where Redis would not keep what it is told."""
         try:
@@ -216,16 +220,30 @@ def _object_store(settings: Settings) -> ObjectStore:
     )
 
 
-def _sandbox_settings(settings: Settings) -> LocalSandboxSettings:
-    client = replace(
+def _sandboxes(settings: Settings) -> Sandboxes:
+    if not settings.executor_base_url:
+        return LocalSandboxes(_sandbox_settings(settings))
+    from app.adapters.external_sandboxes import ExternalSandboxes  # late: httpx is slow to load
+
+    return ExternalSandboxes(settings.executor_base_url, settings.executor_auth_token, _client_settings(settings))
+
+
+def _client_settings(settings: Settings) -> ExecutorClientSettings:
+    return replace(
         ExecutorClientSettings(),
         max_retries=settings.executor_max_retries,
         retry_delay_ms=int(settings.executor_retry_delay_ms),
         timeout_ms=int(settings.executor_timeout_ms),
+        retry_status_codes=frozenset(
+            int(code) for code in settings.executor_retry_status_codes.split(",") if code.strip()
+        ),
     )
+
+
+def _sandbox_settings(settings: Settings) -> LocalSandboxSettings:
     return LocalSandboxSettings(
         folder=settings.root / "sandboxes",
         bubblewrap=settings.bubblewrap,
         orphan_seconds=settings.orphan_seconds,
-        client=client,
+        client=_client_settings(settings),
     )

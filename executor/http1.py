@@ -80,6 +80,8 @@ class Request:
     headers: dict[str, str]
     body: BinaryIO
     connection: socket.socket
+    target: str = ""
+    """Path and query as they came, still encoded."""
 
     def json(self) -> dict[str, Any]:
         data = self.body.read(_JSON_LIMIT)
@@ -161,7 +163,7 @@ def _exchange(connection: socket.socket, source: io.BufferedReader[Any], handler
     length = None if "chunked" in headers.get("transfer-encoding", "") else int(headers.get("content-length", "0"))
     raw = _Body(source, length)
     names = dict(_decode(part.replace("+", " ")).partition("=")[::2] for part in query.split("&") if part)
-    request = Request(method, _decode(path), names, headers, io.BufferedReader(raw, 64 * 1024), connection)
+    request = Request(method, _decode(path), names, headers, io.BufferedReader(raw, 64 * 1024), connection, target)
     response = _answer(request, handler)
     keep = _send(connection, response)
     return keep and raw.skip_rest() and headers.get("connection", "").lower() != "close"

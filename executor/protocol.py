@@ -37,6 +37,14 @@ HTTP/1.1 over a unix socket (local sandbox) or TCP (container), `Authorization: 
     GET  /workspace/diff?baseline                   -> {baseline, patch, truncated, files: [{path, status, additions, deletions}]}
     POST /tty/exec           {command, cwd, timeoutMs} -> {stdout, stderr, exitCode, timedOut, truncated}
 
+A host of many executors (EXECUTOR_BASE_URL) has one token for all and, before each executor's own addresses,
+    GET  /health                                   -> {protocol, status, host}
+    GET  /sandboxes                                 -> {running: [name]}
+    GET  /sandboxes/{name}                          -> {exists, generation}; generation is null where no executor runs
+    PUT  /sandboxes/{name}   {generation, mounts, labels} -> the same; starts it, 409 `wrong_generation` for a lower one than runs
+    POST /sandboxes/{name}/stop | DELETE /sandboxes/{name} -> {}: end its processes | delete its files as well
+    *    /sandboxes/{name}/executor/...             the executor of this sandbox; 502 `executor_unreachable` where none runs
+
 Paths of files are UTF-8; a byte that is not is U+FDD0 and two hex digits (`text_paths`).
 Effect calls on agents carry `x-paddock-epoch`; one lower than the run's highest is answered 409 `fenced`. Effect calls on
 the workspace carry `x-paddock-generation`; another generation than the executor's own is answered 409 `wrong_generation`.

@@ -13,7 +13,8 @@ from werkzeug.wrappers import Response
 from app.config import Settings
 from app.domain.permissions import Principal
 from app.errors import Forbidden, Unauthenticated
-from app.services import identity
+from app.services import external_runs, identity
+from app.services.external_runs import Bound
 from web import origin
 
 SAFE_METHODS = ("GET", "HEAD")
@@ -34,6 +35,15 @@ def authenticate(settings: Settings, request: Request) -> Principal:
     principal = identity.by_session(secret)
     _check_page(settings, request, principal)
     return principal
+
+
+def authenticate_run(request: Request) -> Bound:
+    """Return the run that an executor's token is for; raises Unauthenticated unless it is the run of this address."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    run_id = (request.view_args or {})["run_id"].replace("\0", "")
+    if scheme.lower() != "bearer" or not value.strip():
+        raise Unauthenticated("unauthenticated", "The Authorization header must be `Bearer` and the run's token.")
+    return external_runs.authenticate(value.strip(), run_id)
 
 
 def _check_page(settings: Settings, request: Request, principal: Principal) -> None:

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.domain.problems import PROBLEMS
 from web.keys import HEADER as IDEMPOTENCY_KEY
-from web.routing import PUBLIC, Endpoint, endpoints
+from web.routing import PUBLIC, RUN_TOKEN, Endpoint, endpoints
 from web.schemas.common import Problem
 
 VERSION = "3.1.0"
@@ -79,7 +79,7 @@ def _operation(endpoint: Endpoint, references: dict[Any, Any]) -> dict[str, Any]
     if description.strip():
         operation["description"] = " ".join(description.split())
     if endpoint.access != PUBLIC:
-        operation["security"] = [{"token": []}, {"session": []}]
+        operation["security"] = [{"token": []}] if endpoint.access == RUN_TOKEN else [{"token": []}, {"session": []}]
         operation["x-permission"] = str(endpoint.access)
     if endpoint.body is not None:
         schema = references[(endpoint.body, "validation")]

@@ -14,6 +14,7 @@ from app import config, log
 from app.adapters.dramatiq_bell import MAINTENANCE_QUEUE, RUNS_QUEUE
 from app.adapters.redis_command_feed import RedisCommandFeed
 from app.container import Container, build
+from app.errors import Unavailable
 from app.log import logger
 from app.services.process_health import Reporter
 from app.services.run_worker import RunWorker
@@ -48,6 +49,7 @@ def main(kind: str) -> None:
     presence.start()
     reporter = Reporter(component, container.owner, container.progress, container.board)
     reporter.start()
+    _look_at_executor_host(container)
     logger.info("worker ready", queue=kind, threads=settings.worker_threads)
     if kind == "runs" and not ending.wait(QUIET_SECONDS):
         from app.adapters import httpx_executor  # noqa: F401 - slow to load: before the first run needs it, while nobody waits
@@ -61,6 +63,14 @@ def main(kind: str) -> None:
         container.counters.flush()
     finally:
         os._exit(0)  # agents and syncs are not ours to wait for: what they do is taken up by whoever claims next
+
+
+def _look_at_executor_host(container: Container) -> None:
+    """Say at once what every run would say later; the host may come back, so the worker stays."""
+    try:
+        container.check_executor_host()
+    except Unavailable as error:
+        logger.error("executor host is of no use", error=error.message, remedy=error.remedy)
 
 
 class Ear:

@@ -62,6 +62,15 @@ class _Running:
         return _same(self.pid, self.started) and _same(self.executor_pid, self.executor_started)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How to talk to a running executor."""
+
+    socket: Path
+    token: str
+    generation: int
+
+
 class LocalSandboxes:
     """Implements `ports.Sandboxes`; safe for many threads and processes."""
 
@@ -90,6 +99,13 @@ class LocalSandboxes:
     def connect(self, name: str) -> HttpxExecutor | None:
         found = self._read(name)
         return self._client(found) if found is not None and found.is_alive() else None
+
+    def reach(self, name: str) -> Reach | None:
+        """Return where the executor of a running sandbox listens, for a host that hands calls on to it."""
+        found = self._read(name)
+        if found is None or not found.is_alive():
+            return None
+        return Reach(self._sandbox(name) / "run/executor.sock", found.token, found.generation)
 
     def stop(self, name: str) -> None:
         if not self._sandbox(name).is_dir():

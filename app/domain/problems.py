@@ -131,6 +131,11 @@ PROBLEMS: dict[str, Problem] = {
     "callback_type_refused": Problem(
         422, "Events of this type are not an executor's to report.", "See /openapi for the types and their data."
     ),
+    "executor_host_unavailable": Problem(
+        503,
+        "The external executor host is of no use.",
+        "Look at the host that EXECUTOR_BASE_URL names, and at its token.",
+    ),
     # --- sandboxes and files
     "worker_not_active": Problem(409, "The sandbox of this session does not run.", "Activate it first."),
     "run_active": Problem(409, "The session is at work.", "Wait for the run to end, or stop it first."),

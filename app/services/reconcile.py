@@ -108,7 +108,10 @@ def list_without_holder(tenant_id: str | None = None) -> list[AgentRun]:
     """Return the active runs (of one tenant) whose lease nobody holds, the oldest first."""
     unheld = AgentRun.lease_until.is_null() | (AgentRun.lease_until <= db.clock())
     query = AgentRun.select().where(
-        AgentRun.finished_at.is_null(), AgentRun.status.in_([str(status) for status in ACTIVE]), unheld
+        AgentRun.finished_at.is_null(),
+        AgentRun.status.in_([str(status) for status in ACTIVE]),
+        AgentRun.bound_until.is_null(),  # an external executor's: there is no agent of ours to ask for
+        unheld,
     )
     if tenant_id is not None:
         query = query.where(AgentRun.tenant_id == tenant_id)

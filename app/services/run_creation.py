@@ -87,8 +87,11 @@ def _write(new: NewRun) -> tuple[AgentRun, list[str]]:
     return run, interrupted
 
 
-def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any]) -> bool:
-    """Write a wish about a run (inside the caller's transaction); False where this key was wished before."""
+def add_command(
+    tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any], *, arrival: int | None = None
+) -> bool:
+    """Write a wish about a run (inside the caller's transaction); False where this key was wished before. `arrival` numbers what an
+    external executor reports, which is applied in that order."""
     inserted = (
         RunCommand.insert(
             id=ids.new_id("cmd"),
@@ -98,6 +101,7 @@ def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mappi
             kind=kind,
             payload=dict(payload),
             created_at=db.clock(),
+            arrival=arrival,
         )
         .on_conflict_ignore()
         .as_rowcount()

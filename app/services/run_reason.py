@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app import ids
+from app.domain.external import EXTERNAL
 from app.domain.failure import FailureCode
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, SessionWorker
@@ -55,8 +56,8 @@ class Situation:
 
 def reason_of(situation: Situation) -> Reason:
     run = situation.run
-    if run.finished_at is not None:
-        return _finished(run)
+    if run.finished_at is not None or run.bound_until is not None:
+        return _finished(run) if run.finished_at is not None else _bound(run)
     if run.stop_requested_at is not None:
         return Reason(
             f"It was asked to stop at {_time(run.stop_requested_at)}: interrupt, SIGTERM, SIGKILL, then its files are saved.",
@@ -69,6 +70,14 @@ def reason_of(situation: Situation) -> Reason:
     if run.lease_until is None or run.lease_until <= situation.now:
         return _unheld(situation)
     return _claimed(situation) if run.status == RunStatus.CLAIMED else _running(situation)
+
+
+def _bound(run: AgentRun) -> Reason:
+    until = _time(run.bound_until or 0)
+    return Reason(
+        f"Executor {run.executor_id} works on it; it is given up unless it is heard of before {until}.",
+        "Look at the executor. `paddock stop` asks it to end." if run.stop_requested_at is None else _NOTHING,
+    )
 
 
 def _finished(run: AgentRun) -> Reason:
@@ -89,6 +98,8 @@ def _queued(situation: Situation) -> Reason:
             f"It waits for {count} of its session; {first.id} comes first and is {first.status}.",
             f"See what that one does: paddock explain {first.id}",
         )
+    if run.provider == EXTERNAL:
+        return Reason("It waits for an external executor to bind it.", "Start the executor, or stop the run.")
     if run.retry_at is not None and run.retry_at > situation.now:
         return Reason(
             f"Attempt {run.attempt} did not end well; it is tried again at {_time(run.retry_at)}.",

@@ -75,7 +75,7 @@ def test_an_executor_of_the_release_before_serves_runs_before_and_after_a_deploy
     assert spoken(world, session) == protocol.PROTOCOL
     executor = world.container.sandboxes.connect(session)
     assert executor is not None
-    assert executor.read_file("a.txt", offset=0, limit=9)[0] == b"one"
+    assert executor.read_file("a.txt", offset=0, limit=9)[0] == b"one\n"
 
 
 @pytest.mark.parametrize("version", [protocol.PROTOCOL - 2, protocol.PROTOCOL + 1])

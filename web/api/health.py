@@ -47,6 +47,8 @@ def ready(parts: Parts) -> Response:
         "objectStore": lambda: container.store.exists("ready/probe"),
         "hub": lambda: _require_hub(parts),
     }
+    if parts.settings.executor_base_url:
+        probes["executorHost"] = container.check_executor_host
     checks = parts.probes.all({name: partial(_tried, probe) for name, probe in probes.items()})
     return _report({**checks, **_short_of_room(container.watermarks)})
 
