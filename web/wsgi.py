@@ -9,7 +9,6 @@ from flask import Flask
 from app import config, container, log
 from web import create_app
 
-
 BOOT_ERROR = 3
 """A worker of gunicorn that ends with this is not started again: its master ends too."""
 
