@@ -180,9 +180,13 @@ class RunDriver:
                 inbox=self._inbox,
                 bell=self._parts.bell,
                 blobs=RunBlobs(self._parts.store, self._run),
-                check_stopping=self._check_stopping,
+                check_stopping=self._check_external,
             ),
         ).drive()
+
+    def _check_external(self) -> None:
+        self._parts.progress.turned("threads")
+        self._check_stopping()
 
     def _is_for_lack_of_room(self, error: Exception) -> bool:
         """A full disk shows in many ways: what fails while there is no room is taken to fail for it."""
