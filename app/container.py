@@ -109,7 +109,8 @@ class Container:
     @cached_property
     def session_workers(self) -> SessionWorkers:
         mounts = {target: path for provider in self.providers.list() for target, path in provider.mounts().items()}
-        return SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts, counters=self.counters)
+        made = SessionWorkers(self.settings, self.sandboxes, self.snapshots, self.bell, mounts)
+        return made.counting(self.counters)
 
     @cached_property
     def waiting(self) -> Waiting:

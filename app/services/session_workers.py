@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from app import ids
 from app.config import Settings
@@ -45,8 +45,6 @@ class SessionWorkers:
         snapshots: Snapshots,
         bell: Bell,
         providers_mounts: Mapping[str, str],
-        *,
-        counters: Counters | None = None,
     ) -> None:
         self._bell = bell
         self._leases = WorkerLeases(settings.owner, settings.lease_duration)
@@ -57,9 +55,13 @@ class SessionWorkers:
             Seeding(snapshots.store, settings.repo_hosts),
             providers_mounts,
             self._leases,
-            counters,
         )
         self._wait_seconds = max(LONGEST_WAIT_SECONDS, 2 * settings.lease_duration)
+
+    def counting(self, counters: Counters) -> Self:
+        """Count from now on how saves go; returns itself."""
+        self._parts = replace(self._parts, counters=counters)
+        return self
 
     # --- for the driver of a run -----------------------------------------------------------------------------------------
 
