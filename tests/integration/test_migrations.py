@@ -26,6 +26,30 @@ INSERT INTO human_loop_requests (id, tenant_id, run_id, session_id, attempt, kin
     VALUES ('hlr_1', 'tnt_1', 'run_1', 'ses_1', 1, 'approval', 'go on?', 'open', 1)
 """
 
+CLOSED = ("0001_main_job", "0002_waiting", "0003_webhooks")
+"""The schema as it was when the main job closed."""
+ROWS_OF_THE_OTHER_TABLES = """
+INSERT INTO user_role_bindings VALUES ('tnt_1', 'usr_1', 'owner', 1);
+INSERT INTO api_tokens VALUES ('tok_1', 'tnt_1', 'usr_1', 'mine', 'pdk_', 'hash', 1, NULL, NULL, NULL);
+INSERT INTO login_links VALUES ('lnk_1', 'tnt_1', 'usr_1', 'hash', 1, 2, NULL);
+INSERT INTO web_sessions VALUES ('web_1', 'tnt_1', 'usr_1', 'hash', 'csrf', 1, 1, 2, NULL);
+INSERT INTO bundles VALUES ('bdl_1', 'tnt_1', 'usr_1', 'tnt_1/bundles/1', 9, 'hash', 1);
+INSERT INTO session_workers (session_id, tenant_id, status, generation, last_sync_status, snapshot_id, receipt, last_used_at, created_at)
+    VALUES ('ses_1', 'tnt_1', 'running', 1, 'succeeded', 'snp_1', NULL, 1, 1),
+           ('ses_2', 'tnt_1', 'stopped', 1, 'succeeded', NULL, '{"generation":1,"startedAt":1,"snapshotId":"snp_1"}', 1, 1);
+INSERT INTO snapshots (id, tenant_id, session_id, run_id, generation, reason, fuzzy, object_key, files, bytes, bytes_sent, created_at)
+    VALUES ('snp_1', 'tnt_1', 'ses_1', 'run_1', 1, 'message.stop', 1, 'tnt_1/ses_1/1', 1, 9, 9, 1);
+INSERT INTO run_events VALUES ('run_1', 1, 'tnt_1', 'run.status', 1, '0:-', '{"status":"queued"}'),
+                              ('run_2', 1, 'tnt_1', 'run.status', 1, '0:-', '{"status":"queued"}');
+INSERT INTO run_commands VALUES ('cmd_1', 'tnt_1', 'run_1', 'answer:hlr_1', 'answer', '{"requestId":"hlr_1"}', 1, 1);
+INSERT INTO todo VALUES ('run_1', 'tnt_1', '[{"id":"1","content":"do","status":"pending"}]', 1, 1);
+INSERT INTO usage_logs (run_id, tenant_id, session_id, user_id, provider, input, created_at)
+    VALUES ('run_1', 'tnt_1', 'ses_1', 'usr_1', 'scripted', 7, 1);
+INSERT INTO idempotency_keys VALUES ('tnt_1', 'usr_1', 'POST /api/runs/start', 'k', 'hash', 'run_1', 202, '{"body":"{}"}', 1);
+INSERT INTO webhook_deliveries (id, tenant_id, subject, target, type, payload, next_at, created_at)
+    VALUES ('msg_1', 'tnt_1', 'hlr_1', 'webhook', 'human_loop.requested', '{}', 1, 1)
+"""
+
 
 @pytest.fixture
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], peewee.Database]]:
@@ -97,3 +121,41 @@ def test_two_processes_may_migrate_at_once(empty: Callable[[str], peewee.Databas
     for thread in threads:
         thread.join()
     assert sorted(len(names) for names in applied) == [0, 0, 0, len(FILES)]
+
+
+def contents(database: peewee.Database, of: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
+    """Everything in these columns of these tables."""
+    return {
+        table: sorted(database.execute_sql(f"SELECT {', '.join(names)} FROM {table}").fetchall(), key=repr)  # noqa: S608 - names of ours
+        for table, names in of.items()
+        if table != "schema_migrations"
+    }
+
+
+@pytest.mark.promise("R18")
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_the_closed_main_job_with_rows_in_every_table_is_upgraded_and_keeps_each(
+    empty: Callable[[str], peewee.Database], engine: str
+) -> None:
+    database = empty(engine)
+    assert tuple(db.migrate(database, CLOSED)) == CLOSED
+    for statement in db.statements_of(ROWS + ";" + ROWS_OF_THE_OTHER_TABLES):
+        database.execute_sql(statement)
+    schema = columns(database)
+    before = contents(database, schema)
+    assert [table for table, rows in before.items() if not rows] == []
+    applied: list[list[str]] = []
+
+    def migrate() -> None:
+        applied.append(db.migrate(database))
+        database.close()
+
+    threads = [threading.Thread(target=migrate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = db.migration_names(sqlite=engine == "sqlite")[len(CLOSED) :]
+    assert sorted(applied) == [[], expected]
+    assert db.migrate(database) == []
+    assert contents(database, schema) == before

@@ -12,6 +12,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from app.services.maintenance import Job
 from scheduler.ticking import OPTIONS, ClockWatch, schedule
 
+pytestmark = pytest.mark.promise("R16")
+
 HOUR = 3600.0
 
 
