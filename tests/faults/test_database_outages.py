@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.promise("R10"), pytest.mark.timeout(1800)]
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite", "postgres"] if LONG else ["sqlite"], indirect=True)
 WRITERS = 20
+WORKERS = 2 if LONG else 1
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_postgres_may_restart_under_runs(
 ) -> None:
     """Long: 1,000 short runs, the server stopped every 5 to 40 s for 0 to 2 s (DBOS's pattern)."""
     sessions, each = (50, 20) if LONG else (4, 2)
-    with open_world(tmp_path / "var", database_url, redis_url, lease_seconds=6.0) as world, open_fleet(world, 2):
+    with open_world(tmp_path / "var", database_url, redis_url, lease_seconds=6.0) as world, open_fleet(world, WORKERS):
         ids = create_many(world, sessions, each, "hello" if LONG else "/slow 60 20")
         eventually(lambda: RunEvent.select().where(RunEvent.type == "message.delta").exists(), what="runs are at work")
         restarts = 0
@@ -106,7 +107,7 @@ def test_postgres_may_be_silent_under_runs(
         url = own_postgres.through(proxy.port, database_url)
         world = stack.enter_context(open_world(tmp_path / "var", url, redis_url, lease_seconds=6.0))
         web = stack.enter_context(serving(world.settings))
-        stack.enter_context(open_fleet(world, 2))
+        stack.enter_context(open_fleet(world, WORKERS))
         live = [world.create(f"/slow {400 if LONG else 100} 20").id for _ in range(3)]
         eventually(lambda: all_streaming(live), what="all runs stream")
         caller = Caller(web.url, live[:1], create_seconds=1.0)
@@ -129,7 +130,7 @@ def test_twenty_writers_see_no_lock(tmp_path: Path, database_url: str, redis_url
     with (
         open_world(tmp_path / "var", database_url, redis_url, lease_seconds=6.0) as world,
         serving(world.settings, processes_count=2) as web,
-        open_fleet(world, 2) as fleet,
+        open_fleet(world, WORKERS) as fleet,
     ):
         begun = [world.create("/slow 100 20") for _ in range(4)]
         streaming, sessions = [run.id for run in begun], [run.session_id for run in begun]

@@ -37,6 +37,8 @@ pytestmark = [
     pytest.mark.parametrize("database_url", ["sqlite", "postgres"] if LONG else ["sqlite"], indirect=True),
 ]
 
+WORKERS = 2 if LONG else 1
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -109,7 +111,7 @@ def scene(tmp_path: Path, database_url: str, own_redis: RedisServer) -> Iterator
         proxy_to(str(own_redis.socket)) as proxy,
         open_world(tmp_path / "var", database_url, f"redis://127.0.0.1:{proxy.port}/0", lease_seconds=6.0) as world,
         serving(world.settings) as web,
-        open_fleet(world, 2),
+        open_fleet(world, WORKERS),
     ):
         live = [world.create(f"/slow {400 if LONG else 120} 20").id for _ in range(4)]
         readers = [SseClient(web.url, TOKEN, run_id, patience=300) for run_id in live]

@@ -14,6 +14,7 @@ import pytest
 from app.adapters.redis_gauge import InfoRedisGauge
 from app.models import AgentRun
 from app.services import redis_check
+from cli import doctor
 from tests import cast
 from tests.support import web as web_support
 from tests.support.redis import RedisServer, redis_server
@@ -97,6 +98,9 @@ def test_nothing_starts_on_a_redis_that_throws_keys_away(database_url: str, tmp_
             assert done.returncode != 0, module
             assert "allkeys-lru" in done.stdout + done.stderr, module
             assert "CONFIG SET maxmemory-policy noeviction" in done.stdout + done.stderr, module
+        found = doctor.redis_server(settings_of(tmp_path / "var", database_url, server.url), running=False)
+        assert (found.state, "allkeys-lru" in found.text) == ("problem", True)
+        assert "noeviction" in found.remedy
 
 
 def test_the_redis_that_paddock_starts_itself_is_fit(own_redis: RedisServer) -> None:
