@@ -113,8 +113,10 @@ def _queued(situation: Situation) -> Reason:
 def _waiting(situation: Situation) -> Reason:
     run, open_ = situation.run, [request for request in situation.requests if request.status == "open"]
     if not open_:
+        expired = any(request.status == "expired" for request in situation.requests)
+        what = "Nobody answered by the deadline; the denial" if expired else "It was answered; the answer"
         return Reason(
-            "It was answered; the answer is on its way to the agent.",
+            f"{what} is on its way to the agent.",
             _LOOK_AT_WORKERS if _answered_long_ago(situation) else _NOTHING,
         )
     first = open_[0]
@@ -124,6 +126,10 @@ def _waiting(situation: Situation) -> Reason:
     elif run.let_go_at is not None:
         meanwhile = " No worker is held meanwhile; the answer wakes one."
     answer = "allow" if first.kind == "approval" else '"your answer"'
+    if first.deadline_at is not None:
+        late = first.deadline_at <= situation.now
+        then = " Its policy denies it then." if first.on_deadline == "deny" else ""
+        meanwhile += f" It {'is overdue since' if late else 'has until'} {_time(first.deadline_at)}.{then}"
     return Reason(f"It waits for a person: {first.title}.{meanwhile}", f"paddock reply {first.id} {answer}")
 
 

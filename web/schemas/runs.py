@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from flask import has_app_context
 from pydantic import ConfigDict, Field, model_validator
 
 from app.domain.run_state import RunStatus
@@ -267,7 +268,9 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
 
 
 def _shortage() -> str | None:
-    """Return what keeps attempts from starting now."""
+    """Return what keeps attempts from starting now; outside of an application there is nothing to ask."""
+    if not has_app_context():
+        return None
     short = parts().container.watermarks.find_shortage()
     return short.code if short is not None else None
 
