@@ -121,7 +121,9 @@ def test_of_two_that_enqueue_one_new_run_id_both_get_the_item(
         gate.wait(10)  # neither found the runId
         return looked(*arguments)
 
+    free, look = iter([False, False]), run_creation._is_taken
     monkeypatch.setattr(creation, "new_run", both_have_looked)
+    monkeypatch.setattr(run_creation, "_is_taken", lambda run_id: next(free, None) is None and look(run_id))
 
     def ask(_: int) -> Any:
         with db.connection():
