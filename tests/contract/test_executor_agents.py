@@ -158,6 +158,7 @@ def test_an_agent_is_not_started_twice(executor: HttpxExecutor) -> None:
     assert list(executor.follow("run_1.1", 0)) == records
 
 
+@pytest.mark.promise("R2")
 def test_a_lower_epoch_has_lost_the_run(executor: HttpxExecutor) -> None:
     start(executor, python(ECHO), epoch=2)
     executor.fence("run_1", 5)

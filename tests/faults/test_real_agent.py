@@ -22,12 +22,10 @@ from tests.support.journals import logged, starts_of, stepped_once
 from tests.support.model_server import ModelServer
 from tests.support.stack import Stack, claude_code, stack
 from tests.support.stream_clients import LogClient, SseClient, WebSocketClient, archive_of, assert_whole
+from tests.support.verdicts import LONG, Figures
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(3000)]
-
-LONG = bool(os.environ.get("PADDOCK_FAULTS_LONG"))
-"""`make faults` sets it; `make test` runs a slice."""
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(3000), pytest.mark.promise("P1", "R1")]
 
 AT_ONCE = 2
 KILLS_PER_ROUND = 2
@@ -41,9 +39,10 @@ PROMPT = (
 )
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Stack]:
+@pytest.fixture
+def running(database_url: str) -> Iterator[Stack]:
     settings = {
+        "DATABASE_URL": database_url,
         "PADDOCK_LEASE_SECONDS": "2",
         "PADDOCK_SWEEP_SECONDS": "0.5",
         "PADDOCK_WEB_PROCESSES": "1",
@@ -113,11 +112,14 @@ def assert_one_story(container: Container, run_id: str, clients: list[LogClient]
     assert file.read_file("made.txt", offset=0, limit=100)[0] == b"by hand"
 
 
-def test_a_killed_worker_costs_a_real_run_nothing(running: Stack) -> None:
+@pytest.mark.parametrize("database_url", ["sqlite", "postgres"] if LONG else ["sqlite"], indirect=True)
+def test_a_killed_worker_costs_a_real_run_nothing(running: Stack, figures: Figures) -> None:
     with running.opened() as container, running.client() as api, person(running):
         for number in range(ROUNDS):
             prompts = [f"Round {number}, run {place}. {PROMPT}" for place in range(AT_ONCE)]
             play_a_round(running, container, api, prompts)
+    killed = f"{ROUNDS * KILLS_PER_ROUND} under {ROUNDS * AT_ONCE} runs of Claude Code, each agent started once, logs as stepped once"
+    figures.add("workers killed", killed, ">= 50 kills", ROUNDS * KILLS_PER_ROUND >= 50 or not LONG)
 
 
 def play_a_round(running: Stack, container: Container, api: httpx.Client, prompts: list[str]) -> None:

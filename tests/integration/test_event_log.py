@@ -339,6 +339,7 @@ def test_what_contradicts_sql_in_redis_is_cut_by_the_next_holder(stream: Planned
 # --- who may write ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("R2")
 def test_a_stale_holder_writes_nothing_anywhere(stream: PlannedStream) -> None:
     run = log_world.new_run()
     stale = log_world.take_over(run.id, stream)

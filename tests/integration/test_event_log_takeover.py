@@ -93,6 +93,7 @@ def goes_on(stale: Holder, dice: random.Random) -> None:
     pytest.fail("a stale holder ended the run")
 
 
+@pytest.mark.promise("R2")
 @pytest.mark.parametrize(
     ("database_url", "take_overs"), [("sqlite", 1000), ("postgres", 250)], indirect=["database_url"]
 )

@@ -94,6 +94,7 @@ def assert_log_is_right(world: World, run: AgentRun) -> None:
     assert check(run.id, world.container.stream) == []
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize(
     ("database_url", "stage"),
     [("sqlite", "before"), ("sqlite", "written"), ("sqlite", "after"), ("postgres", "after")],
