@@ -21,6 +21,10 @@ SILENT_SECONDS = 1.0
 """How long an agent is silent before its run is let go; the CLIs have their transcripts on disk by then."""
 
 
+TORN_AWAY = ("executor_lost", "signal:9")
+"""How an agent ended that did not end by itself: with its executor, or killed a moment before it when everything was."""
+
+
 class LetGo(Exception):
     """Only a person can move the run now: its holder is done with it."""
 
@@ -65,7 +69,7 @@ class RunPause:
             return False
         if run.sandbox_stopped_at is None:
             state = host.find_agent(agent_id(run.id, run.attempt))
-            if state is not None and state.exit != "executor_lost":
+            if state is not None and state.exit not in TORN_AWAY:
                 return False
         if not human_loop.list_decided(run.id):
             self._let_go(self._log.last_record(run.attempt), sandbox_stopped=True)

@@ -74,10 +74,12 @@ class Crowd:
     def stopped(self) -> int:
         return int(AgentRun.select().where(self.mine, AgentRun.sandbox_stopped_at.is_null(False)).count())
 
-    def answer(self, run_id: str) -> None:
-        """Allow what the run asks."""
-        (item,) = self.api.get("/api/human-loop/pending", params={"runId": run_id}).json()["items"]
-        body = {"requestId": item["requestId"], "decision": "allow"}
+    def open_requests(self) -> list[HumanLoopRequest]:
+        return list(HumanLoopRequest.select().where(HumanLoopRequest.status == "open"))
+
+    def answer(self, request: HumanLoopRequest) -> None:
+        """Allow what a run asks."""
+        body = {"requestId": request.id, "decision": "allow"}
         answer = self.api.post("/api/human-loop/reply", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
         assert (answer.status_code, answer.json()["duplicate"]) == (200, False), answer.text
 
@@ -86,7 +88,7 @@ class Crowd:
         done = self.running.var / "sandboxes" / run.session_id / "workspace" / "ran.txt"
         assert not done.exists()
         begun = time.monotonic()
-        self.answer(run.id)
+        self.answer(HumanLoopRequest.get(HumanLoopRequest.run_id == run.id, HumanLoopRequest.status == "open"))
         eventually(done.exists, 60, what=f"what was allowed to {run.id} is done")
         return time.monotonic() - begun
 
@@ -183,10 +185,14 @@ def test_waiting_runs_hold_no_worker_and_few_sandboxes_and_outlive_every_process
             figures.add(f"answer to done, {name}, p95", f"{taken:.2f} s", f"<= {bar} s", met=taken <= bar)
         eventually(quiet, 300, what="those that were answered wait again")
 
+        asked = crowd.open_requests()
+        assert {request.run_id for request in asked} == set(crowd.ids)
         kill_everything(running)
         container.database.close()
         running.up()
         begun = time.monotonic()
+        for request in asked:  # those very requests
+            crowd.answer(request)
         finished = AgentRun.finished_at.is_null(False)
         while AgentRun.select().where(crowd.mine, finished).count() < RUNS:
             assert time.monotonic() - begun < 1500, "not all came to their end"
@@ -198,10 +204,10 @@ def test_waiting_runs_hold_no_worker_and_few_sandboxes_and_outlive_every_process
 
 
 def answer_all(crowd: Crowd) -> None:
-    """Allow whatever is asked now; wait until something is, or until a run has ended."""
-    query = HumanLoopRequest.select(HumanLoopRequest.run_id).where(HumanLoopRequest.status == "open")
-    for request in list(query):
-        crowd.answer(request.run_id)
+    """Wait until something is asked, or until a run has ended; allow what is asked."""
     mine = AgentRun.select().where(crowd.mine, AgentRun.finished_at.is_null(False))
     ended = mine.count()
-    eventually(lambda: query.exists() or mine.count() > ended or ended == RUNS, 120, what="a run that goes on")
+    goes_on = lambda: crowd.open_requests() or mine.count() > ended or ended == RUNS  # noqa: E731
+    eventually(goes_on, 180, what="a run that goes on")
+    for request in crowd.open_requests():
+        crowd.answer(request)

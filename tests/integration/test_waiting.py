@@ -78,11 +78,28 @@ def test_an_agent_that_moves_by_itself_is_taken_up_again(world: World) -> None:
     run = let_go(world, "/approve go on?")
     executor = world.container.sandboxes.connect(run.session_id)
     assert executor is not None
-    executor.signal(f"{run.id}.1", "KILL", key="test", epoch=run.epoch)
+    executor.signal(f"{run.id}.1", "TERM", key="test", epoch=run.epoch)
     eventually(lambda: waiting_for(world).look() == 1)
     assert waiting_for(world).look() == 0
     run = world.drive()
-    assert run.status == RunStatus.QUEUED  # its agent died: another attempt
+    assert run.status == RunStatus.QUEUED  # its agent ended: another attempt
+
+
+@sqlite_only
+def test_a_request_outlives_an_agent_that_was_killed_while_it_waited(world: World) -> None:
+    """Whoever kills everything kills some agents a moment before their executors, which still write that down."""
+    run = let_go(world, "/run echo ran >> ran.txt; cat ran.txt\n/say end")
+    executor = world.container.sandboxes.connect(run.session_id)
+    assert executor is not None
+    executor.signal(f"{run.id}.1", "KILL", key="test", epoch=run.epoch)
+    eventually(lambda: waiting_for(world).look() == 1)
+    assert world.drive().status == RunStatus.WAITING_HUMAN
+    assert world.claim() is None
+    answer(world, request_of(run), human_loop.Reply(decision="allow"))
+    run = world.drive()
+    assert (run.status, run.attempt, run.failures) == ("succeeded", 2, 0)
+    assert outputs(world, run) == [("ok", "ran\n")]
+    assert resolutions(world, run) == [("answered", "resumed")]
 
 
 def stopped(world: World, prompt: str) -> AgentRun:
