@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from app.services.backup_archive import reading
 from app.services.log_check import check
 from tests.support.postgres import PostgresServer
 from tests.support.stack import Stack, stack
+from tests.support.verdicts import Figures
 from tests.support.waiting import eventually
 
 ALL = {"providerOptions": {"approval": "all"}}
@@ -82,8 +84,11 @@ def logs_of(here: Stack, run_ids: list[str]) -> dict[str, list[tuple[int, str, A
         return logs
 
 
+@pytest.mark.promise("R19")
 @pytest.mark.slow
-def test_a_backup_under_load_restores_everything_elsewhere(databases: list[dict[str, str]], tmp_path: Path) -> None:
+def test_a_backup_under_load_restores_everything_elsewhere(
+    databases: list[dict[str, str]], tmp_path: Path, figures: Figures
+) -> None:
     file = tmp_path / "last.backup"
     with stack(databases[0]) as here, here.client() as client:
         first = ended(client, here.start(client, "/remember the number is 41\n/write keep.txt kept", **ALL))
@@ -112,7 +117,11 @@ def test_a_backup_under_load_restores_everything_elsewhere(databases: list[dict[
         assert answer.returncode == 0, answer.stderr
         assert there.paddock("restore", str(file)).returncode == 2
 
+    begun = time.monotonic()
     with stack(databases[1], restore) as there:
+        taken = time.monotonic() - begun
+        figures.add("RTO: restored and ready in", f"{taken:.0f} s", "<= 15 min", met=taken <= 900)
+        figures.add("objects with equal hashes", sum(name.startswith("objects/") for name in members), "all")
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=there.url, headers=headers, timeout=60, trust_env=False) as client:
             assert client.get("/api/me").status_code == 200

@@ -18,6 +18,7 @@ import pytest
 from app.models import ChatSession
 from app.services.session_workers import SessionWorkers
 from tests.support.folder_host import FolderHost, FolderSandboxes
+from tests.support.verdicts import LONG, Figures
 from tests.support.workspace_house import House, bound, bundle_of, tree_of, write
 
 PARTS = 3
@@ -127,10 +128,10 @@ class Life:
 
 
 @pytest.fixture
-def make(new_database_url: Callable[[str], str]) -> Iterator[Callable[[], House]]:
+def make(engine: str, new_database_url: Callable[[str], str]) -> Iterator[Callable[[], House]]:
     """Make any number of houses, in one database; in memory where that is possible, because each life syncs a hundred files."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with bound(new_database_url("sqlite")), tempfile.TemporaryDirectory(prefix="pdk-", dir=memory) as top:
+    with bound(new_database_url(engine)), tempfile.TemporaryDirectory(prefix="pdk-", dir=memory) as top:
 
         def made() -> House:
             var = Path(tempfile.mkdtemp(dir=top))
@@ -172,11 +173,13 @@ def count_calls(make: Callable[[], House], new_session: Callable[[House], ChatSe
     return fuse.count
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"] if LONG else ["sqlite"])
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("seeded", "sandbox_dies_too"), [(False, False), (True, True)])
 def test_a_process_that_dies_at_any_call_loses_no_byte(
-    make: Callable[[], House], tmp_path: Path, seeded: bool, sandbox_dies_too: bool, part: int
+    make: Callable[[], House], tmp_path: Path, seeded: bool, sandbox_dies_too: bool, part: int, figures: Figures
 ) -> None:
     new_session = bundled(tmp_path) if seeded else House.session
     total = count_calls(make, new_session)
@@ -186,6 +189,7 @@ def test_a_process_that_dies_at_any_call_loses_no_byte(
         life = Life(house, new_session(house))
         assert live(house, life, Fuse(at), sandbox_dies_too=sandbox_dies_too), at
         shutil.rmtree(house.var)
+    figures.add("dead at each of", f"{len(range(1 + part, total + 1, PARTS))} calls")
 
 
 def bundled(tmp_path: Path) -> Callable[[House], ChatSession]:

@@ -90,6 +90,7 @@ def run(world: World, prompt: str, session_id: str | None = None) -> AgentRun:
     return world.drive()
 
 
+@pytest.mark.promise("R19")
 def test_a_session_comes_back_elsewhere_with_its_log_its_files_and_its_memory(
     world: World, file: Path, elsewhere: Elsewhere
 ) -> None:
@@ -125,6 +126,7 @@ def test_tokens_hold_after_a_restore(world: World, file: Path, elsewhere: Elsewh
         assert Tenant.select().count() == 1
 
 
+@pytest.mark.promise("R19")
 def test_a_run_at_work_begins_another_attempt_and_one_that_waits_waits_on(
     world: World, file: Path, elsewhere: Elsewhere
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_used_installation_is_refused_and_stays_as_it_is(world: World, file: P
         elsewhere.restore(file)
 
 
+@pytest.mark.promise("R19")
 def test_a_restore_that_was_cut_off_may_be_repeated(
     world: World, file: Path, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
