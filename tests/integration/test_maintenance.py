@@ -169,6 +169,7 @@ def twice(world: World) -> Twice:
     return Twice((world.container, other))
 
 
+@pytest.mark.promise("R16")
 def test_two_schedulers_take_up_each_waiting_run_once(world: World, twice: Twice) -> None:
     waiting = [let_go(world) for _ in range(3)]
     for run in waiting:
@@ -178,6 +179,7 @@ def test_two_schedulers_take_up_each_waiting_run_once(world: World, twice: Twice
     assert sorted(claim.run.id for claim in claims if claim is not None) == sorted(run.id for run in waiting)
 
 
+@pytest.mark.promise("R16")
 def test_two_schedulers_stop_save_and_remove_each_sandbox_once(world: World, twice: Twice) -> None:
     sessions = []
     for number in range(3):
@@ -203,6 +205,7 @@ def test_two_schedulers_stop_save_and_remove_each_sandbox_once(world: World, twi
         assert world.drive().status == "succeeded"
 
 
+@pytest.mark.promise("R16")
 def test_two_schedulers_stop_the_sandbox_of_a_waiting_run_once(world: World, twice: Twice) -> None:
     run = let_go(world, "/write a.txt kept")
     twice.run("stop_waiting")
@@ -214,6 +217,7 @@ def test_two_schedulers_stop_the_sandbox_of_a_waiting_run_once(world: World, twi
     assert (run.status, run.attempt) == ("succeeded", 2)
 
 
+@pytest.mark.promise("R16")
 def test_two_schedulers_ring_for_a_run_and_one_worker_drives_it(world: World, twice: Twice) -> None:
     run = world.drop("/slow 60 50")
     assert min(twice.run("sweep_runs")) == 1
@@ -227,6 +231,7 @@ def test_two_schedulers_ring_for_a_run_and_one_worker_drives_it(world: World, tw
     assert started.count() == 1
 
 
+@pytest.mark.promise("R16")
 def test_two_schedulers_close_each_stream_and_leave_the_log_whole(world: World, twice: Twice) -> None:
     runs = [world.create("hello") for _ in range(3)]
     for _ in runs:
@@ -238,7 +243,7 @@ def test_two_schedulers_close_each_stream_and_leave_the_log_whole(world: World, 
         assert check(run.id, world.container.stream) == []
 
 
-@sqlite_only
+@pytest.mark.promise("R16")
 def test_two_schedulers_ring_for_a_wish_that_is_granted_once(world: World, twice: Twice) -> None:
     run = world.create("/write a.txt x", options=ALL)
     world.drive()
@@ -250,7 +255,7 @@ def test_two_schedulers_ring_for_a_wish_that_is_granted_once(world: World, twice
     assert (worker.status, worker.wish, worker.wish_error) == ("stopped", None, None)
 
 
-@sqlite_only
+@pytest.mark.promise("R16")
 def test_every_job_runs_twice_at_once_on_an_installation_without_work(world: World, twice: Twice) -> None:
     names = [each.name for each in world.container.maintenance.jobs()]
     assert [twice.run(name) for name in names] == [[0, 0] for _ in names]
