@@ -45,6 +45,7 @@ class Journal:
         self._keys: dict[str, int] = {}
         self._segments: list[_Segment] = []
         self._readers: dict[object, int] = {}  # how far each got, by bytes
+        self._was_read = False
         self.on_read: Callable[[], None] = lambda: None
         self.last = 0
         self.acknowledged = 0
@@ -146,11 +147,13 @@ class Journal:
 
     @property
     def unread_bytes(self) -> int:
-        """Return how much the foremost of the readers that are there has not read; 0 while nobody reads."""
+        """Return how much the foremost of the readers that are there has not read. Whoever starts an agent is going to read, so
+        before the first reader that is everything; once all have left it is 0, and the agent goes on without them."""
         with self._changed:
-            if not self._readers:
+            foremost = max(self._readers.values(), default=0)
+            if not self._readers and self._was_read:
                 return 0
-            return self._segments[-1].base + self._segments[-1].size - max(self._readers.values())
+            return self._segments[-1].base + self._segments[-1].size - foremost
 
     def _drop_acknowledged(self) -> None:
         while len(self._segments) > 1 and self._segments[1].first - 1 <= self.acknowledged:
@@ -206,7 +209,7 @@ class Journal:
             if position is None:
                 self._readers.pop(reader, None)
             else:
-                self._readers[reader] = position
+                self._readers[reader], self._was_read = position, True
         self.on_read()
 
     def _wait(self, segment: _Segment, offset: int, follow: bool) -> tuple[int, _Segment | None]:
