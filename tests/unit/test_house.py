@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,12 +60,35 @@ def test_a_stamp_is_what_sha256sum_checks(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("name", sorted(install.SETS))
+PIP = sorted(name for name, (locked, _) in install.SETS.items() if locked.endswith(".txt"))
+NPM = sorted(set(install.SETS) - set(PIP))
+
+
+@pytest.mark.parametrize("name", PIP)
 def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
     text = (ROOT / install.SETS[name][0]).read_text()
     blocks = re.findall(r"^(\S+)==\S+(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
     assert blocks
     assert [package for package, rest in blocks if "--hash=sha256:" not in rest] == []
+
+
+@pytest.mark.parametrize("name", NPM)
+def test_every_package_is_pinned_with_its_hash_and_names_no_registry(name: str) -> None:
+    packages = json.loads((ROOT / install.SETS[name][0]).read_text())["packages"]
+    packages.pop("")
+    assert packages
+    assert [path for path, package in packages.items() if not package["integrity"].startswith("sha512-")] == []
+    assert [path for path, package in packages.items() if "resolved" in package] == []
+
+
+def test_the_agents_are_locked_in_the_versions_that_the_one_file_names() -> None:
+    versions = tomllib.loads((ROOT / "cli/agents/versions.toml").read_text())
+    for name, requirement in versions["pip"].items():
+        assert (ROOT / install.SETS[name][0]).read_text().startswith(f"{requirement} ")
+    for name, package in versions["npm"].items():
+        locked = json.loads((ROOT / install.SETS[name][0]).read_text())["packages"]
+        for wanted, version in package["dependencies"].items():
+            assert locked[f"node_modules/{wanted}"]["version"] == version
 
 
 def test_runtime_and_test_requirements_never_disagree() -> None:
