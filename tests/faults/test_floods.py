@@ -22,6 +22,7 @@ from app.services.log_check import check
 from app.services.run_output import BEFORE, BEYOND, EVENT_COST, RunOutput
 from tests.support.fleet import Fleet, open_fleet
 from tests.support.redis import RedisServer
+from tests.support.sandboxes import executor_pid
 from tests.support.verdicts import LONG, Figures
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
@@ -87,8 +88,8 @@ class Scales:
 
 
 def executor_of(world: World, run: AgentRun) -> int:
-    executor = eventually(lambda: world.container.sandboxes.connect(run.session_id), what="the sandbox to run")
-    return int(executor.health()["pid"])
+    eventually(lambda: world.container.sandboxes.connect(run.session_id), what="the sandbox to run")
+    return executor_pid(world.container.sandboxes, run.session_id)
 
 
 def assert_cut(world: World, run: AgentRun) -> None:

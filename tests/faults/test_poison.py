@@ -18,6 +18,7 @@ from app.models import AgentRun
 from app.ports import ExecutorError
 from app.services.log_check import check
 from tests.support.fleet import Fleet, open_fleet
+from tests.support.sandboxes import executor_pid
 from tests.support.verdicts import LONG, Figures
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
@@ -100,7 +101,7 @@ def executor_of(world: World, run: AgentRun) -> int:
     executor = world.container.sandboxes.connect(run.session_id)
     try:
         agent = executor.find_agent(agent_id(run.id, run.attempt)) if executor is not None else None
-        return int(executor.health()["pid"]) if executor is not None and agent is not None and agent.running else 0
+        return executor_pid(world.container.sandboxes, run.session_id) if agent is not None and agent.running else 0
     except ExecutorError:
         return 0
 
