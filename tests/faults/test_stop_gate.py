@@ -43,7 +43,7 @@ SEED = os.environ.get("PADDOCK_FAULTS_SEED") or str(random.randrange(10**9))
 
 OPERATIONS = ("sync", "stop", "remove")
 LASTS = {"sync": 0.15, "stop": 0.35, "remove": 0.45, "start": 0.4}
-"""Seconds that an operation takes about; its victims die within."""
+"""Seconds that an operation takes about; its victims die within. What this machine really takes is learnt on the way."""
 UP_TO_A_SECOND_DEATH = 0.25
 """How often whoever goes on dies as well."""
 
@@ -263,11 +263,13 @@ class Nemesis:
     gate: Gate
     chance: random.Random
     killed: Counter[str] = field(default_factory=Counter)
+    lasts: dict[str, float] = field(default_factory=lambda: dict(LASTS))
 
     def strike(self, life: Life, name: str) -> Outcome:
         """Let a process do `name`, and kill at a random moment of it."""
         victims = self.chance.choice(self._choices())
-        moment = self.chance.uniform(0, LASTS[name] * 1.2)
+        moment = self.chance.uniform(0, 1.2) * self.lasts[name]
+        begun = time.monotonic()
         job = Job(self.gate.place, name, life.session.id)
         threading.Event().wait(moment)
         for victim in victims:
@@ -279,7 +281,10 @@ class Nemesis:
             else:
                 self.gate.kill_store()
         try:
-            return life.note(job.outcome())
+            outcome = life.note(job.outcome())
+            if outcome.ok:
+                self.lasts[name] = (self.lasts[name] + min(time.monotonic() - begun, 3.0)) / 2
+            return outcome
         finally:
             self.gate.bring_store()
             life.expire()

@@ -29,7 +29,7 @@ from app.services.snapshots import Snapshots
 from tests.support.workspace_house import CountingBell, bound
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "app.adapters.httpx_executor", "psycopg2", "pytest"])
+FORKS.set_forkserver_preload([__name__, "tests.support.gate_warm", "app.adapters.httpx_executor", "psycopg2", "pytest"])
 
 
 @dataclass(frozen=True)
