@@ -21,7 +21,8 @@ from app.services.run_worker import RunWorker
 from workers import actors, turning
 from workers.presence import Duties, Presence
 
-HAND_BACK_SECONDS = 1.5
+HAND_BACK_SECONDS = 0.7
+"""For drivers to hand back in order. From the rest leases are taken: to who takes over that is no different from a death."""
 QUIET_SECONDS = 2.0
 """After the start, until the rest of Paddock has started too."""
 CLOSE_MS = 10_000
