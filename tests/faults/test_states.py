@@ -40,7 +40,7 @@ from tests.factories import SilentBell
 from tests.support.verdicts import LONG, Figures
 from tests.support.world import World, open_world
 
-STEPS, EXAMPLES = (100, 120) if LONG else (25, 12)
+STEPS, EXAMPLES = (100, 120) if LONG else (25, 30)
 TERMINAL = {"succeeded", "failed", "canceled", "blocked"}
 RUN_MOVES = {
     "queued": {"claimed", "canceled"},
@@ -454,8 +454,7 @@ def test_states_move_only_as_their_tables_say(world: World, figures: Figures) ->
     all_moves = {(of, source, to) for of, table in tables.items() for source, moves in table.items() for to in moves}
     all_moves.remove(("worker", "deleted", "created"))  # nothing does that: a deleted one starts
     missed = all_moves - machine.seen
-    if LONG:
-        assert not missed
-    figures.add("kinds of moves seen", f"{len(all_moves) - len(missed)} of {len(all_moves)}")
+    seen = f"{len(all_moves) - len(missed)} of {len(all_moves)}"
+    figures.add("kinds of moves seen", seen, bar="all" if LONG else "", met=not LONG or not missed)
     figures.add("steps", machine.steps, bar=">= 10,000" if LONG else "", met=not LONG or machine.steps >= 10_000)
     figures.add("illegal transitions", 0, bar="= 0")
