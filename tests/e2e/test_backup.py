@@ -85,6 +85,7 @@ def logs_of(here: Stack, run_ids: list[str]) -> dict[str, list[tuple[int, str, A
 
 
 @pytest.mark.promise("R19")
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_a_backup_under_load_restores_everything_elsewhere(
     databases: list[dict[str, str]], tmp_path: Path, figures: Figures
