@@ -13,7 +13,7 @@ from typing import Any
 
 import peewee
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -40,7 +40,7 @@ from tests.factories import SilentBell
 from tests.support.verdicts import LONG, Figures
 from tests.support.world import World, open_world
 
-STEPS, EXAMPLES = (100, 120) if LONG else (25, 30)
+STEPS, EXAMPLES = (100, 120) if LONG else (25, 15)
 TERMINAL = {"succeeded", "failed", "canceled", "blocked"}
 RUN_MOVES = {
     "queued": {"claimed", "canceled"},
@@ -447,6 +447,7 @@ def test_states_move_only_as_their_tables_say(world: World, figures: Figures) ->
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
+            phases=[Phase.generate, Phase.shrink] if LONG else [Phase.generate],  # shrinking takes minutes
             suppress_health_check=list(HealthCheck),
         ),
     )
