@@ -97,6 +97,16 @@ class Moves(RuleBasedStateMachine):
         self.asked = 0
         for place in (0, 0, 1, 1):
             self.create(place, "enqueue", False)
+        other = ChatSession.get_by_id(self.sessions[0])
+        self.idle = "ses_idle"  # has no run, so nothing keeps its sandbox from being stopped
+        ChatSession.insert(
+            id=self.idle,
+            tenant_id=other.tenant_id,
+            user_id=other.user_id,
+            provider="scripted",
+            created_at=other.created_at,
+            updated_at=other.updated_at,
+        ).execute()
         self.runs_before = {row["id"]: row for row in _rows(AgentRun)}
         self.claim()
 
@@ -289,7 +299,8 @@ class Moves(RuleBasedStateMachine):
     @rule(pick=PICK, which=PICK)
     def go_on_with_worker(self, pick: int, which: int) -> None:
         """Whoever comes after an operation that was cut off takes the lease and does what the table admits next."""
-        session_id = self.sessions[pick % len(self.sessions)]
+        places = [self.idle, self.idle, *self.sessions]
+        session_id = places[pick % len(places)]
         worker_rows.ensure(ChatSession.get_by_id(session_id))
         SessionWorker.update(lease_until=0).where(SessionWorker.session_id == session_id).execute()
         worker = worker_rows.take_lease(session_id, "w", 60)
