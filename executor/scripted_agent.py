@@ -15,114 +15,21 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-Line = dict[str, Any]
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the isolated mode hides the neighbours
 
-FOLDER = ".scripted"
+from executor.scripted_wire import Line, Transcript, TurnEndedError, TurnInterruptedError, Wire
+
 CHUNK = 12
 """Characters of a delta, more or less: it ends with a word."""
 LONGEST_OUTPUT = 4 * 1024 * 1024
 """Characters of a command's output that its result repeats."""
 MARKS = {"[x]": "completed", "[>]": "in_progress", "[ ]": "pending"}
-
-
-class TurnInterruptedError(Exception):
-    """The client asked for the end of the turn."""
-
-
-class TurnEndedError(Exception):
-    """A directive ended the turn; `line` is the `end` line."""
-
-    def __init__(self, **line: Any) -> None:
-        super().__init__()
-        self.line = line
-
-
-class Wire:
-    """Lines out, lines in; reading never blocks writing for longer than one line."""
-
-    def __init__(self) -> None:
-        self.deaf = False
-        self.interruptible = False
-        self.replies: dict[str, Line] = {}
-        self.starts: list[Line] = []
-        self._rest = b""
-        self._interrupted = False
-
-    def send(self, type_: str, **fields: Any) -> None:
-        line = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
-        self.raw(line.encode("utf-8", "replace") + b"\n")
-        self.look(0)
-
-    def raw(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(1, view) :]
-
-    def look(self, seconds: float | None, also: int | None = None) -> bool:
-        """Take in what has arrived, waiting up to `seconds`; True when the file `also` can be read. May raise
-        TurnInterruptedError."""
-        watched = [0] if also is None else [0, also]
-        ready = select.select(watched, [], [], seconds)[0]
-        if 0 in ready:
-            self._take(os.read(0, 65536))
-        if self._interrupted and self.interruptible:
-            self.interruptible = self._interrupted = False
-            raise TurnInterruptedError
-        return also in ready
-
-    def _take(self, data: bytes) -> None:
-        if not data:  # the executor is gone, and nobody listens any more
-            sys.exit(0)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for text in lines:
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if line.get("type") == "reply":
-                self.replies[line["id"]] = line
-            elif line.get("type") == "start":
-                self.starts.append(line)
-            elif line.get("type") == "interrupt":
-                self._interrupted = not self.deaf
-
-
-class Transcript:
-    """The conversation on disk, one JSON line per fact: the agent's memory, and how far each turn has come."""
-
-    def __init__(self, conversation: str) -> None:
-        folder = os.path.join(os.environ.get("HOME", "."), FOLDER)
-        os.makedirs(folder, exist_ok=True)
-        self.path = os.path.join(folder, conversation + ".jsonl")
-        self.facts: list[Line] = []
-
-    def load(self) -> bool:
-        """Read the facts; False where the conversation does not exist. A torn last line is left out."""
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                lines = file.read().split("\n")[:-1]
-        except FileNotFoundError:
-            return False
-        self.facts = [json.loads(line) for line in lines if line]
-        return True
-
-    def add(self, **fact: Any) -> None:
-        self.facts.append(fact)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(fact, ensure_ascii=False) + "\n")
-
-    def values(self, name: str) -> list[Any]:
-        return [fact[name] for fact in self.facts if name in fact]
-
-    def has(self, name: str, run: str, step: int) -> bool:
-        return any(fact.get(name) == step and fact.get("run") == run for fact in self.facts)
 
 
 def steps_of(prompt: str) -> list[tuple[str, str]]:

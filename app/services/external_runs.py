@@ -72,7 +72,8 @@ def bind(
             _require_turn(run)
             epoch = runs.bind(run.id, executor_id, settings.external_silence_seconds)
             if epoch is not None:
-                _arrive(run, epoch, f"bind:{epoch}", {"type": BIND, "executorId": executor_id}, settings)
+                told = {"type": BIND, "executorId": executor_id}
+                _arrive(Bound(run, epoch), f"bind:{epoch}", told, settings)
         now = AgentRun.get_by_id(run.id)
         if epoch is None and not is_bound_to(now, executor_id):
             raise _not_to_be_bound(now)
@@ -121,7 +122,7 @@ def take(bound: Bound, callback: Callback, settings: Settings, bell: Bell) -> Ta
         if known is None:
             payload = {"type": callback.type, "ts": callback.ts, "data": dict(callback.data)}
             is_last = callback.type == EventType.RUN_FINISHED
-            if not _arrive(run, bound.epoch, callback.event_id, payload, settings, is_last=is_last):
+            if not _arrive(bound, callback.event_id, payload, settings, is_last=is_last):
                 known = _find(run.id, callback.event_id)  # the same callback came twice at once
                 if known is None:
                     raise _refused(bound)
@@ -149,7 +150,7 @@ def hand_out(bound: Bound, settings: Settings, bell: Bell, *, all_of_them: bool)
         with db.transaction():
             for request in new:
                 payload = {"type": ANSWER_READ, "requestId": request.id}
-                _arrive(bound.run, bound.epoch, f"read:{request.id}", payload, settings)
+                _arrive(bound, f"read:{request.id}", payload, settings)
         bell.ring_command(bound.run.id)
     return [_answer(request) for request in (found if all_of_them else new)]
 
@@ -169,14 +170,11 @@ def require_current(bound: Bound) -> None:
 # --- inside ------------------------------------------------------------------------------------------------------------------
 
 
-def _arrive(
-    run: AgentRun, epoch: int, key: str, payload: Mapping[str, Any], settings: Settings, *, is_last: bool = False
-) -> bool:
+def _arrive(bound: Bound, key: str, payload: Mapping[str, Any], settings: Settings, *, is_last: bool = False) -> bool:
     """Write what arrived, in the order of the run's row lock; False where it is known, or the run takes nothing any more."""
-    arrival = runs.note_arrival(run.id, epoch, settings.external_silence_seconds, is_last=is_last)
-    if arrival is None:
-        return False
-    return run_creation.add_command(run.tenant_id, run.id, "external", key, payload, arrival=arrival)
+    silence = settings.external_silence_seconds
+    arrival = runs.note_arrival(bound.run.id, bound.epoch, silence, is_last=is_last)
+    return arrival is not None and run_creation.add_arrival(bound.run, key, payload, arrival)
 
 
 def _find(run_id: str, event_id: str) -> RunCommand | None:

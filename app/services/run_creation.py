@@ -87,29 +87,23 @@ def _write(new: NewRun) -> tuple[AgentRun, list[str]]:
     return run, interrupted
 
 
-def add_command(
-    tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any], *, arrival: int | None = None
-) -> bool:
-    """Write a wish about a run (inside the caller's transaction); False where this key was wished before. `arrival` numbers what an
-    external executor reports, which is applied in that order."""
-    inserted = (
-        RunCommand.insert(
-            id=ids.new_id("cmd"),
-            tenant_id=tenant_id,
-            run_id=run_id,
-            command_key=key,
-            kind=kind,
-            payload=dict(payload),
-            created_at=db.clock(),
-            arrival=arrival,
-        )
-        .on_conflict_ignore()
-        .as_rowcount()
-        .execute()
-    )
+def add_command(tenant_id: str, run_id: str, kind: str, key: str, payload: Mapping[str, Any]) -> bool:
+    """Write a wish about a run (inside the caller's transaction); False where this key was wished before."""
+    inserted = _insert_command(tenant_id=tenant_id, run_id=run_id, kind=kind, command_key=key, payload=dict(payload))
     if kind == "stop":
         runs.mark_stop_requested(run_id)
-    return bool(inserted)
+    return inserted
+
+
+def add_arrival(run: AgentRun, key: str, payload: Mapping[str, Any], arrival: int) -> bool:
+    """Write what an external executor reports of a run, as `add_command`; it is applied in the order of `arrival`."""
+    fields = {"tenant_id": run.tenant_id, "run_id": run.id, "kind": "external", "command_key": key}
+    return _insert_command(**fields, payload=dict(payload), arrival=arrival)
+
+
+def _insert_command(**fields: Any) -> bool:
+    insert = RunCommand.insert(id=ids.new_id("cmd"), created_at=db.clock(), **fields).on_conflict_ignore()
+    return bool(insert.as_rowcount().execute())
 
 
 def _take_place(new: NewRun, now: float) -> tuple[str, int]:

@@ -65,12 +65,12 @@ def accept(world: World, number: int, sessions: int, rng: random.Random) -> list
 def test_nothing_is_lost_while_a_random_worker_dies_every_few_seconds(world: World, figures: Figures) -> None:
     seed = random.randrange(10**6)
     with open_fleet(world, 3) as fleet, fleet.mending():
-        ids = accept(world, RUNS, SESSIONS, random.Random(seed))
         killers = [
             Threat("worker", fleet.ready, KILL_SECONDS),
             Threat("executor", lambda: evidence.executors(world.container), EXECUTOR_KILL_SECONDS),
         ]
         with Nemesis(*killers, seed=seed) as nemesis:
+            ids = accept(world, RUNS, SESSIONS, random.Random(seed))
             eventually(lambda: count_open(ids) == 0 or enough(nemesis, "kill"), 1200, what="all runs end")
         eventually(lambda: all_closed(ids), 120, what="all runs end and their streams are whole")
         assert "database is locked" not in fleet.log()
@@ -93,9 +93,9 @@ def test_nothing_is_lost_while_a_random_worker_dies_every_few_seconds(world: Wor
 def test_workers_that_wake_beyond_their_leases_change_nothing_more(world: World, figures: Figures) -> None:
     seed = random.randrange(10**6)
     with open_fleet(world, 3) as fleet:
-        ids = accept(world, *STOPPED, random.Random(seed))
         sleeper = Threat("worker", fleet.ready, 1.0, "stop", hold_seconds=2 * world.settings.lease_duration)
         with Nemesis(sleeper, seed=seed) as nemesis:
+            ids = accept(world, *STOPPED, random.Random(seed))
             eventually(lambda: count_open(ids) == 0 or enough(nemesis, "stop"), 1200, what="all runs end")
         eventually(lambda: all_closed(ids), 120, what="all runs end and their streams are whole")
     found = examine(world.container, Scope(ids))
