@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
+from app.providers.classify import Marks, code_of_status, code_of_text
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -28,6 +29,11 @@ _TRANSPORT = (
     "API Error: 5",
     "fetch failed",
 )
+_MARKS: Marks = (
+    (FailureCode.AUTH_MISSING, _AUTH),
+    (FailureCode.MODEL_INVALID, _MODEL),
+    (FailureCode.TRANSPORT_ERROR, _TRANSPORT),
+)
 _REMEDIES = {
     FailureCode.AUTH_MISSING: "Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) to a valid key, run `make up` again and "
     "send the message again.",
@@ -44,7 +50,7 @@ def failure_of_result(result: Mapping[str, Any]) -> tuple[str, Failure]:
     if _NO_CONVERSATION in text:
         return RESUME_FAILED, _resume_failed(text)
     status = result.get("api_error_status")
-    code = _code_of_status(status) if isinstance(status, int) else _code_of_text(text)
+    code = code_of_status(status) if isinstance(status, int) else code_of_text(text, _MARKS)
     message = text or f"Claude Code ended the turn: {reason}."
     return reason, Failure(code or FailureCode.AGENT_ERROR, message, _REMEDIES.get(code, "") if code else "")
 
@@ -53,7 +59,7 @@ def failure_of_words(words: str) -> tuple[str, Failure] | None:
     """Return what the last lines of stderr say, None where they say nothing that is known."""
     if _NO_CONVERSATION in words:
         return RESUME_FAILED, _resume_failed(words)
-    code = _code_of_text(words)
+    code = code_of_text(words, _MARKS)
     return ("error", Failure(code, words, _REMEDIES.get(code, ""))) if code else None
 
 
@@ -64,22 +70,3 @@ def _resume_failed(text: str) -> Failure:
         "The next attempt starts a fresh conversation.",
         retryable=True,
     )
-
-
-def _code_of_status(status: int) -> FailureCode | None:
-    if status in {401, 403}:
-        return FailureCode.AUTH_MISSING
-    if status == 404:
-        return FailureCode.MODEL_INVALID
-    return FailureCode.TRANSPORT_ERROR if status in {408, 429} or status >= 500 else None
-
-
-def _code_of_text(text: str) -> FailureCode | None:
-    for code, marks in (
-        (FailureCode.AUTH_MISSING, _AUTH),
-        (FailureCode.MODEL_INVALID, _MODEL),
-        (FailureCode.TRANSPORT_ERROR, _TRANSPORT),
-    ):
-        if any(mark in text for mark in marks):
-            return code
-    return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
+from app.providers.classify import Marks, code_of_status, code_of_text
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -27,6 +28,11 @@ _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _AUTH = ("Missing environment variable", "invalid_api_key", "Unauthorized", "401")
 _MODEL = ("model_not_found", "does not exist", "model is not supported")
 _TRANSPORT = ("stream disconnected", "Connection refused", "error sending request", "timed out", "stream closed")
+_MARKS: Marks = (
+    (FailureCode.AUTH_MISSING, _AUTH),
+    (FailureCode.MODEL_INVALID, _MODEL),
+    (FailureCode.TRANSPORT_ERROR, _TRANSPORT),
+)
 _REMEDIES = {
     FailureCode.AUTH_MISSING: "Set OPENAI_API_KEY to a valid key, run `make up` again and send the message again.",
     FailureCode.MODEL_INVALID: "Choose a model that the endpoint serves (OPENAI_MODEL or the run's model), and check that "
@@ -42,13 +48,17 @@ def failure_of_error(error: Mapping[str, Any]) -> Failure:
     status = (info[name] or {}).get("httpStatusCode") if isinstance(info, dict) and name else None
     text = "\n".join(str(part) for part in (error.get("message"), error.get("additionalDetails")) if part)
     found = _STATUS.search(text)
-    code = _code_of_status(int(status or (found[1] if found else 0))) or _code_of_text(text) or _BY_INFO.get(str(name))
+    code = (
+        code_of_status(int(status or (found[1] if found else 0)))
+        or code_of_text(text, _MARKS)
+        or _BY_INFO.get(str(name))
+    )
     return _failure(code or FailureCode.AGENT_ERROR, text or "Codex ended the turn with an error.")
 
 
 def failure_of_words(words: str) -> tuple[str, Failure] | None:
     """Return what the last lines of stderr say, None where they say nothing that is known."""
-    code = _code_of_text(words)
+    code = code_of_text(words, _MARKS)
     return ("error", _failure(code, words)) if code else None
 
 
@@ -58,27 +68,8 @@ def failure_of_refusal(method: str, error: Mapping[str, Any]) -> tuple[str, Fail
     if method == "thread/resume":
         remedy = "The next attempt starts a fresh conversation."
         return RESUME_FAILED, Failure(FailureCode.INCOMPLETE, message, remedy, retryable=True)
-    return "error", _failure(_code_of_text(message) or FailureCode.AGENT_ERROR, message)
+    return "error", _failure(code_of_text(message, _MARKS) or FailureCode.AGENT_ERROR, message)
 
 
 def _failure(code: FailureCode, message: str) -> Failure:
     return Failure(code, message, _REMEDIES.get(code, ""))
-
-
-def _code_of_status(status: int) -> FailureCode | None:
-    if status in {401, 403}:
-        return FailureCode.AUTH_MISSING
-    if status == 404:
-        return FailureCode.MODEL_INVALID
-    return FailureCode.TRANSPORT_ERROR if status in {408, 429} or status >= 500 else None
-
-
-def _code_of_text(text: str) -> FailureCode | None:
-    for code, marks in (
-        (FailureCode.AUTH_MISSING, _AUTH),
-        (FailureCode.MODEL_INVALID, _MODEL),
-        (FailureCode.TRANSPORT_ERROR, _TRANSPORT),
-    ):
-        if any(mark in text for mark in marks):
-            return code
-    return None

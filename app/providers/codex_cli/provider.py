@@ -31,6 +31,17 @@ HOME = "/home/agent"
 DEFAULT_MODEL = "gpt-5.5"
 DEFAULT_ADDRESS = "https://api.openai.com/v1"
 
+TEXT_LINES = tuple(
+    f'{{"method":"item/{kind}'
+    for kind in (
+        "agentMessage/delta",
+        "reasoning/summaryTextDelta",
+        "reasoning/textDelta",
+        "commandExecution/outputDelta",
+    )
+)
+"""The pieces of texts and outputs, which come whole afterwards."""
+
 _ENVIRONMENT = {
     "HOME": HOME,
     "CODEX_HOME": f"{HOME}/.codex",
@@ -118,6 +129,7 @@ class CodexProvider:
             env={**_ENVIRONMENT, "OPENAI_API_KEY": launch.settings.get("OPENAI_API_KEY", "")},
             secrets=("OPENAI_API_KEY",),
             files={".codex/config.toml": config},
+            text_lines=TEXT_LINES,
         )
 
     def begin(self, launch: Launch) -> Turn:
