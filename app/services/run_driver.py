@@ -397,15 +397,16 @@ class RunDriver:
         self._log.flush_due(FLUSH_SECONDS)
         self._sync.tick()
         self._escalation.tick(executor, attempt.agent_id)
-        if item is not None or self._escalation.is_armed or not self._sync.is_settled:
+        if isinstance(item, Record) or self._escalation.is_armed or not self._sync.is_settled:
             self._pause.heard()
-        else:
+        elif item is None:
             self._pause.let_go_if_silent(attempt, executor)
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 
     def _apply_commands(self, attempt: Attempt) -> None:
         for command in runs.list_unapplied(self._run.id):
+            self._pause.heard()
             try:
                 self._apply(attempt, command)
             except ExecutorError as error:

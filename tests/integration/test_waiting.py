@@ -74,6 +74,14 @@ def test_a_run_that_was_let_go_is_claimed_for_the_answer_alone(world: World) -> 
 
 
 @sqlite_only
+@sqlite_only
+def test_a_lease_that_is_renewed_often_keeps_nobody_from_letting_go(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    with open_world(tmp_path / "var", database_url, redis_url, lease_seconds=1.0) as world:  # renewed every third of it
+        let_go(world, "/approve the plan")
+
+
 def test_an_agent_that_moves_by_itself_is_taken_up_again(world: World) -> None:
     run = let_go(world, "/approve go on?")
     executor = world.container.sandboxes.connect(run.session_id)
