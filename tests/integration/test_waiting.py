@@ -74,7 +74,6 @@ def test_a_run_that_was_let_go_is_claimed_for_the_answer_alone(world: World) -> 
 
 
 @sqlite_only
-@sqlite_only
 def test_a_lease_that_is_renewed_often_keeps_nobody_from_letting_go(
     tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
