@@ -297,7 +297,7 @@ class Hub:
         return self._ticker is None or self._closed or self._ticker.is_alive()
 
     def close(self) -> None:
-        """End all subscriptions."""
+        """End all subscriptions, and wait for the reads under way: nobody reads after this."""
         with self._lock:
             self._closed = True
             subscriptions = [each for channel in self._channels.values() for each in channel.subscriptions]
@@ -305,7 +305,7 @@ class Hub:
         for subscription in subscriptions:
             subscription.close()
         self._feed.close()
-        self._reads.shutdown(wait=False, cancel_futures=True)
+        self._reads.shutdown(cancel_futures=True)
 
     # --- for subscriptions --------------------------------------------------------------------------------------------------
 
