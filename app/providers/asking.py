@@ -77,7 +77,8 @@ class Asking:
         elif verdict == "ask":
             self._ask_person(request, rule)
         else:
-            self._reply(request, Reply(False, f"The policy does not allow this (rule: {rule})."))
+            said = control.get("message") or f"The policy does not allow this (rule: {rule})."
+            self._reply(request, Reply(False, str(said)))
 
     def on_answer(self, control: Mapping[str, Any]) -> None:
         """Take a person's answer; one for a request that is no longer open changes nothing."""

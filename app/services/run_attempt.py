@@ -50,7 +50,7 @@ class Attempt:
         self._pending: dict[str, Intent | Shed] = {}
         self._open_requests: set[str] = set()
         self._policy = Policy()  # what held when the newest request was asked
-        self._grants = {grant["key"]: grant["id"] for grant in (run.launch or {}).get("grants") or []}
+        self._grants = {grant["key"]: grant for grant in (run.launch or {}).get("grants") or []}
 
     def resume_behind(self, last: int) -> None:
         """The journal holds records up to `last` that an earlier holder saw: intents wait until they are stepped."""
@@ -209,25 +209,19 @@ class Attempt:
                 self._shed(key)
 
     def _use_grant(self, record: Record) -> None:
-        """A verdict that rests on a grant has used it up: it lets one request through."""
+        """A verdict that rests on a grant has used it up: it decides one request."""
         rule = str(record.json().get("rule") or "")
         if rule.startswith(GRANT):
-            self._grants = {key: id_ for key, id_ in self._grants.items() if id_ != rule.removeprefix(GRANT)}
+            used = rule.removeprefix(GRANT)
+            self._grants = {key: grant for key, grant in self._grants.items() if grant["id"] != used}
 
     def _ask_policy(self, intent: AskPolicy) -> None:
-        granted = self._grants.get(run_launch.grant_key(intent.tool, self._parts.redactor.clean(intent.input)))
+        grant = self._grants.get(run_launch.grant_key(intent.tool, self._parts.redactor.clean(intent.input)))
         verdict = policy.decide(intent, self._launch.options)
-        if granted is not None and verdict.verdict == "ask":
-            verdict = policy.Verdict("allow", GRANT + granted)
-        self.control(
-            intent.key,
-            {
-                "type": "verdict",
-                "requestId": intent.request_id,
-                "verdict": verdict.verdict,
-                "rule": verdict.rule,
-            },
-        )
+        said = {"verdict": verdict.verdict, "rule": verdict.rule}
+        if grant is not None and verdict.verdict == "ask":
+            said = {"verdict": "allow", "rule": GRANT + grant["id"], **grant.get("verdict", {})}
+        self.control(intent.key, {"type": "verdict", "requestId": intent.request_id, **said})
 
     def _shed(self, key: str) -> None:
         output = self._parts.output

@@ -17,6 +17,8 @@ from app.ports import Provider, WorkspaceHost
 from app.services import human_loop, log_rows
 from app.services.run_output import EVENT_COST, TRUNCATED
 
+DECLINED = "The user declined this."
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
@@ -82,16 +84,21 @@ def usage_so_far(run_id: str) -> dict[str, Any]:
 
 def answered_row(plan: LaunchPlan, answered: Sequence[HumanLoopRequest]) -> dict[str, Any]:
     """Return the plan's row for an attempt that goes on with what people answered while the agent was gone: the answers to tell
-    it, and one grant for each thing that was allowed (decision 8)."""
+    it, and one grant for each thing that was decided (decision 8)."""
     row = dict(plan.row)
     if row["resume"] is not None:
         row["resume"] = {**row["resume"], "answers": [_answer_row(request) for request in answered]}
-    row["grants"] = [
-        {"id": request.id, "key": grant_key(request.tool_call["name"], request.tool_call["input"])}
-        for request in answered
-        if request.tool_call and (request.reply or {}).get("decision") in ("allow", "allow_always")
-    ]
+    row["grants"] = [_grant_row(request) for request in answered if request.tool_call]
     return row
+
+
+def _grant_row(request: HumanLoopRequest) -> dict[str, Any]:
+    """What was decided holds for the first identical request of the next attempt: nobody is asked the same twice."""
+    reply = _reply_of(request) or {}
+    row = {"id": request.id, "key": grant_key(request.tool_call["name"], request.tool_call["input"])}
+    if reply.get("decision") in ("allow", "allow_always"):
+        return row
+    return {**row, "verdict": {"verdict": "deny", "message": reply.get("message") or DECLINED}}
 
 
 def grant_key(tool: str, tool_input: Mapping[str, Any]) -> str:
@@ -105,8 +112,12 @@ def _answer_row(request: HumanLoopRequest) -> dict[str, Any]:
         subject = " / ".join(str(question["question"]) for question in request.questions or []) or subject
     elif request.tool_call:
         subject = f"{request.tool_call['name']} {orjson.dumps(request.tool_call['input']).decode()}"
-    reply = human_loop.EXPIRED_REPLY if request.status == "expired" else request.reply
-    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": reply}
+    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": _reply_of(request)}
+
+
+def _reply_of(request: HumanLoopRequest) -> Mapping[str, Any] | None:
+    reply: Mapping[str, Any] | None = human_loop.EXPIRED_REPLY if request.status == "expired" else request.reply
+    return reply
 
 
 def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:

@@ -162,6 +162,16 @@ def test_a_denial_reaches_an_agent_that_was_stopped(world: World) -> None:
 
 
 @sqlite_only
+def test_a_stopped_agent_that_asks_again_for_what_was_denied_is_told_so_and_nobody_is_asked_twice(world: World) -> None:
+    run = stopped(world, "/run echo ran\n/run echo ran\n/run echo ran")
+    answer(world, request_of(run), human_loop.Reply(decision="deny", message="no"))
+    run = world.drive()
+    assert outputs(world, run) == [("denied", "no"), ("denied", "no")]
+    assert request_of(run).tool_call["input"] == {"command": "echo ran"}  # the one after that is new
+    assert HumanLoopRequest.select().where(HumanLoopRequest.run_id == run.id).count() == 2
+
+
+@sqlite_only
 def test_a_question_is_answered_to_an_agent_that_was_stopped(world: World) -> None:
     run = stopped(world, "/ask Which colour? | Red | Blue")
     answer(world, request_of(run), human_loop.Reply(answers={"q1": ["Blue"]}))
