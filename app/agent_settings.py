@@ -43,6 +43,21 @@ class AgentSettings(BaseSettings):
         validation_alias=_names("PADDOCK_CLAUDE_CODE_PATH"),
         description="Another Claude Code binary than the installed wheel's.",
     )
+    acp_command: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_ACP_COMMAND"),
+        description="The agent of the provider acp: a command in shell words; unset: claude-agent-acp.",
+    )
+    acp_mounts: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_ACP_MOUNTS"),
+        description="Folders that this command needs, shown in sandboxes at the same paths, read-only.",
+    )
+    acp_mode: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_ACP_MODE"),
+        description="Session mode in which this command's agent asks for what it does.",
+    )
     openai_api_key: str = Field(
         "", validation_alias=_names("OPENAI_API_KEY"), description="Key of the OpenAI API, for Codex and OpenCode."
     )
@@ -81,3 +96,9 @@ class AgentSettings(BaseSettings):
         """Binaries that are named instead of the installed ones, by provider; unset ones are left out."""
         paths = {"claude-code": self.claude_code_path, "codex-cli": self.codex_path}
         return {kind: path for kind, path in paths.items() if path}
+
+    @property
+    def acp(self) -> dict[str, str]:
+        """Which agent the provider acp is; unset ones are left out."""
+        told = {"command": self.acp_command, "mounts": self.acp_mounts, "mode": self.acp_mode}
+        return {name: value for name, value in told.items() if value}

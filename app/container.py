@@ -99,7 +99,9 @@ class Container:
     @cached_property
     def providers(self) -> Registry:
         settings = self.settings
-        made: Registry = self._part("providers", lambda: build_registry(settings.provider_mode, settings.agent_paths))
+        made: Registry = self._part(
+            "providers", lambda: build_registry(settings.provider_mode, settings.agent_paths, settings.acp)
+        )
         return made
 
     @cached_property

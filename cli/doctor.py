@@ -146,7 +146,7 @@ def web(settings: Settings, running: bool) -> Finding:
 
 def agents(settings: Settings) -> Iterator[Finding]:
     """One finding per provider: version and credentials, never a call to a model."""
-    for provider in build_registry(settings.provider_mode, settings.agent_paths).list():
+    for provider in build_registry(settings.provider_mode, settings.agent_paths, settings.acp).list():
         readiness = provider.readiness(settings.provider_settings)
         version = f"version {readiness.version}" if readiness.version else "version unknown"
         if readiness.failure is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.errors import Invalid
 from app.ports import Provider
+from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.claude_code.provider import KIND as CLAUDE_CODE
 from app.providers.codex_cli import CodexProvider
@@ -34,13 +35,14 @@ class Registry:
         return list(self._providers.values())
 
 
-def build_registry(mode: str, paths: Mapping[str, str]) -> Registry:
+def build_registry(mode: str, paths: Mapping[str, str], acp: Mapping[str, str] | None = None) -> Registry:
     """Return the providers; mode `scripted` puts the scripted agent behind every kind (`PADDOCK_PROVIDER_MODE`).
-    `paths` names other binaries than the installed ones, by kind."""
+    `paths` names other binaries than the installed ones, by kind; `acp` is what the operator says of the provider acp."""
     binaries = {kind: Path(path).expanduser().resolve() for kind, path in paths.items()}
     real: list[Provider] = [
         ClaudeCodeProvider(binaries.get(CLAUDE_CODE)),
         CodexProvider(binaries.get(CODEX)),
+        AcpProvider(acp, binaries.get(CLAUDE_CODE)),
         ScriptedProvider(),
     ]
     if mode == "scripted":

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.turn import Launch
 from app.ports import Provider
+from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.codex_cli import CodexProvider
 from tests.support.model_server import ModelServer
@@ -48,5 +49,6 @@ SUBJECTS = {
     for subject in (
         Subject("claude-code", ClaudeCodeProvider, _anthropic, "Bash", "Write", "claude-sonnet-4-5"),
         Subject("codex-cli", CodexProvider, _openai, "exec_command", "apply_patch"),
+        Subject("acp", AcpProvider, _anthropic, "Bash", "Write", "claude-sonnet-4-5"),  # claude-agent-acp
     )
 }

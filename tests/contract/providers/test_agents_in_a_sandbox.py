@@ -12,6 +12,7 @@ from app.domain.journal import agent_id
 from app.domain.run_state import RunStatus
 from app.domain.turn import AskPolicy, EndAgent, Launch, ResumePoint, SendInput, Step
 from app.ports import AgentHost, AgentStart, Executor, Provider, SandboxSpec
+from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.codex_cli import CodexProvider
 from app.providers.scripted import ScriptedProvider
@@ -21,10 +22,12 @@ PROMPTS = {
     "scripted": ("/write /workspace/a.txt hello\n/run cat a.txt\n/remember the door is blue", "/recall"),
     "claude-code": ("the door is blue [[write:a.txt:hello]][[bash:cat a.txt; touch b.txt]]", "[[recall]]"),
 }
-PROMPTS["codex-cli"] = PROMPTS["claude-code"]
+PROMPTS["acp"] = PROMPTS["codex-cli"] = PROMPTS["claude-code"]
 
 
-@pytest.fixture(params=[ScriptedProvider, ClaudeCodeProvider, CodexProvider], ids=lambda provider: provider().kind)
+@pytest.fixture(
+    params=[ScriptedProvider, ClaudeCodeProvider, CodexProvider, AcpProvider], ids=lambda provider: provider().kind
+)
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Callable[[], Provider] = request.param
     return made()
