@@ -75,6 +75,77 @@ class AgentSettings(BaseSettings):
         description="Another Codex binary than the installed wheel's.",
     )
 
+    model_proxy: bool = Field(
+        True,
+        validation_alias=_names("PADDOCK_MODEL_PROXY"),
+        description="Agents reach their models through the proxy; `0` gives them the keys instead.",
+    )
+    model_proxy_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_names("PADDOCK_MODEL_PROXY_HOST"),
+        description="Address that the proxy listens on.",
+    )
+    model_proxy_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        validation_alias=_names("PADDOCK_MODEL_PROXY_PORT"),
+        description="Port that the proxy listens on; 0: the one after PADDOCK_PORT.",
+    )
+    model_proxy_url: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_MODEL_PROXY_URL"),
+        description="Address at which sandboxes reach the proxy, where it is not http://host:port.",
+    )
+    model_proxy_processes: int = Field(
+        1, ge=1, validation_alias=_names("PADDOCK_MODEL_PROXY_PROCESSES"), description="Processes of the proxy."
+    )
+    model_token_secret: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_MODEL_TOKEN_SECRET"),
+        description="Signs the tokens of runs; empty: one is made and kept in PADDOCK_VAR.",
+    )
+    model_max_bytes: int = Field(
+        32 * 1024 * 1024,
+        gt=0,
+        validation_alias=_names("PADDOCK_MODEL_MAX_BYTES"),
+        description="Largest request that the proxy passes on.",
+    )
+    model_requests_per_minute: int = Field(
+        0,
+        ge=0,
+        validation_alias=_names("PADDOCK_MODEL_REQUESTS_PER_MINUTE"),
+        description="Calls of one model by the runs of one tenant; 0: as many as they like.",
+    )
+    model_prices: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_MODEL_PRICES"),
+        description="A file of prices beside, or instead of, those that Paddock knows.",
+    )
+    budget_tokens: int | None = Field(
+        None,
+        ge=1,
+        validation_alias=_names("PADDOCK_BUDGET_TOKENS"),
+        description="budget.maxTokens of runs that name none.",
+    )
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=_names("PADDOCK_BUDGET_USD"),
+        description="budget.maxCostUsd of runs that name none.",
+    )
+    budget_seconds: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=_names("PADDOCK_BUDGET_SECONDS"),
+        description="budget.maxSeconds of runs that name none.",
+    )
+
+    @property
+    def has_model_key(self) -> bool:
+        """Whether any agent has a key that is to be kept from it."""
+        return bool(self.anthropic_api_key or self.anthropic_auth_token or self.openai_api_key)
+
     @property
     def provider_settings(self) -> dict[str, str]:
         """What agents need to reach their models, by the names users know; unset ones are left out."""

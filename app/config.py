@@ -21,6 +21,8 @@ def _names(*names: str) -> Any:
     return AliasChoices(*names)
 
 
+HIGHEST_PORT = 65_535
+
 SECRET_NAMES = (
     "PADDOCK_BOOTSTRAP_TOKEN",
     "DATABASE_URL",
@@ -32,6 +34,7 @@ SECRET_NAMES = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "OPENAI_API_KEY",
+    "PADDOCK_MODEL_TOKEN_SECRET",
 )
 
 
@@ -333,6 +336,23 @@ class Settings(AgentSettings):
     def address(self) -> str:
         """The address that users type, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def model_proxy_runs(self) -> bool:
+        """Whether agents go through the model proxy."""
+        return self.model_proxy and self.has_model_key and self.provider_mode == "real"
+
+    @property
+    def model_proxy_bind(self) -> tuple[str, int]:
+        """Host and port that the model proxy listens on."""
+        after = self.port + 1 if self.port < HIGHEST_PORT else self.port - 1
+        return self.model_proxy_host, self.model_proxy_port or after
+
+    @property
+    def model_proxy_address(self) -> str:
+        """The address at which agents reach the model proxy, without a slash at the end."""
+        host, port = self.model_proxy_bind
+        return (self.model_proxy_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")
 
     @property
     def secrets(self) -> list[str]:

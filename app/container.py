@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import peewee
 import redis
@@ -23,6 +24,7 @@ from app.adapters.redis_gauge import InfoRedisGauge
 from app.adapters.redis_process_board import RedisProcessBoard
 from app.adapters.redis_tally import RedisTally
 from app.config import Settings
+from app.domain.prices import Prices
 from app.errors import Unavailable
 from app.ports import (
     Bell,
@@ -48,6 +50,9 @@ from app.services.snapshots import Snapshots
 from app.services.waiting import Waiting
 from app.services.watermarks import Watermarks
 from app.services.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from app.adapters.httpx_model_api import ModelApi
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,16 @@ class Container:
                 retention=Retention(self.settings, self.snapshots),
             )
         )
+
+    @cached_property
+    def model_api(self) -> ModelApi:
+        from app.adapters.httpx_model_api import ModelApi  # late: httpx is slow to load
+
+        return ModelApi(self.settings.provider_settings)
+
+    @cached_property
+    def prices(self) -> Prices:
+        return Prices.load(*([Path(self.settings.model_prices)] if self.settings.model_prices else []))
 
     @cached_property
     def owner(self) -> str:

@@ -51,7 +51,7 @@ def up(house: House) -> Settings:
             left = record.clear_leftovers()
             if left:
                 say(f"cleared away what an earlier start left: {', '.join(left)}")
-            require_free_port(settings.host, settings.port)
+            require_free_ports(settings)
             first_start.require_fit_redis(settings)
             say("preparing the database")
             first_start.prepare(house, settings)
@@ -83,6 +83,7 @@ def supervisor_command(house: House, settings: Settings) -> tuple[list[str], dic
     argv += ["--run", str(house.run), "--logs", str(house.logs), "--instances", f"worker={settings.worker_processes}"]
     argv += ["--log-bytes", str(settings.log_bytes)]
     argv += ["--without", "redis"] if settings.redis_url else ["--wait-for", str(settings.redis_socket)]
+    argv += [] if settings.model_proxy_runs else ["--without", "proxy"]
     folder = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
     path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return argv, {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
@@ -93,7 +94,7 @@ def become_supervisor(house: House) -> NoReturn:
     house.make()
     settings = load_settings()
     Record(house.run).clear_leftovers()
-    require_free_port(settings.host, settings.port)
+    require_free_ports(settings)
     first_start.require_fit_redis(settings)
     first_start.prepare(house, settings)
     running.note(house)
@@ -123,8 +124,15 @@ def fingerprint_of(settings: Settings) -> str:
     return mark.hexdigest()
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise CommandFailed where another program listens on web's port."""
+def require_free_ports(settings: Settings) -> None:
+    """Raise CommandFailed where another program listens on a port of web's or the model proxy's."""
+    require_free_port(settings.host, settings.port)
+    if settings.model_proxy_runs:
+        require_free_port(*settings.model_proxy_bind, name="PADDOCK_MODEL_PROXY_PORT")
+
+
+def require_free_port(host: str, port: int, *, name: str = "PADDOCK_PORT") -> None:
+    """Raise CommandFailed where another program listens on a port; `name` is the setting that chooses another."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -135,7 +143,7 @@ def require_free_port(host: str, port: int) -> None:
             raise CommandFailed(
                 f"Port {port} on {host} is taken by another program." if taken else f"Cannot listen on {host}:{port}.",
                 detail=str(error),
-                remedy=f"Choose another one: PADDOCK_PORT={port + 1} make up (or set PADDOCK_PORT in .env).",
+                remedy=f"Choose another one: {name}={port + 1} make up (or set {name} in .env).",
             ) from error
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from flask import g
 from pydantic.alias_generators import to_camel
 
+from app.config import Settings
 from app.domain import repo_address
 from app.domain.external import EXTERNAL
 from app.domain.permissions import Permission, Principal
 from app.errors import Invalid, NotFound
+from app.services import budgets
 from app.services.run_creation import NewRun, NewSession
 from web import access
 from web.parts import Parts
@@ -35,7 +37,9 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
     else:
         session = _new_session(parts, principal, body)
         provider, model = body.provider or parts.settings.default_provider, body.model
-    if provider != EXTERNAL:
+    if provider == EXTERNAL:
+        _refuse("budget_not_supported", "budget", body.budget, ("max_tokens", "max_cost_usd"))
+    else:
         parts.readiness.require(provider)
     parts.container.watermarks.require_room()
     return NewRun(
@@ -45,7 +49,7 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
         provider=provider,
         prompt=prompt,
         model=model,
-        options=_options(body),
+        options=_options(body, parts.settings),
         required=tuple(body.require),
         on_busy=body.on_busy,
         priority=body.priority,
@@ -67,10 +71,12 @@ def _new_session(parts: Parts, principal: Principal, body: RunCreation) -> NewSe
     )
 
 
-def _options(body: RunCreation) -> dict[str, Any]:
+def _options(body: RunCreation, settings: Settings) -> dict[str, Any]:
     options = body.provider_options.model_dump(exclude_none=True) if body.provider_options else {}
-    if body.budget is not None:
-        options["budget"] = body.budget.model_dump(by_alias=True, exclude_none=True)
+    own = body.budget.model_dump(by_alias=True, exclude_none=True) if body.budget is not None else {}
+    budget = {**budgets.defaults(settings), **own}
+    if budget:
+        options["budget"] = budget
     return options
 
 
@@ -82,15 +88,14 @@ def _refuse_app(body: RunCreation) -> None:
 
 def _refuse_unsupported(body: RunCreation) -> None:
     """What would be taken and then have no effect is refused: a limit that nobody keeps is worse than none."""
-    options, budget = body.provider_options, body.budget
-    for code, prefix, holder, names in (
-        ("option_not_supported", "providerOptions", options, ("tools", "cwd", "profile")),
-        ("budget_not_supported", "budget", budget, ("max_tokens", "max_cost_usd")),
-    ):
-        given = [f"{prefix}.{to_camel(name)}" for name in names if getattr(holder, name, None) is not None]
-        if given:
-            errors = [{"field": field, "message": "Has no effect in this version."} for field in given]
-            raise Invalid(code, f"Not supported yet: {', '.join(given)}.", errors=errors)
+    _refuse("option_not_supported", "providerOptions", body.provider_options, ("tools", "cwd", "profile"))
+
+
+def _refuse(code: str, prefix: str, holder: object, names: Iterable[str]) -> None:
+    given = [f"{prefix}.{to_camel(name)}" for name in names if getattr(holder, name, None) is not None]
+    if given:
+        errors = [{"field": field, "message": "Has no effect here."} for field in given]
+        raise Invalid(code, f"Not supported: {', '.join(given)}.", errors=errors)
 
 
 def _prompt(body: RunCreation) -> str:

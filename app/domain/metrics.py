@@ -53,6 +53,10 @@ _ALL = (
     Metric("paddock_maintenance_failures_total", "counter", "What maintenance jobs failed at."),
     Metric("paddock_webhooks_total", "counter", "Tries to send a webhook, by target and result."),
     Metric("paddock_webhooks_pending", "gauge", "Webhooks that are still to be delivered."),
+    Metric("paddock_model_calls_total", "counter", "Calls of models through the proxy, by protocol and the status of the model's side."),
+    Metric("paddock_model_tokens_total", "counter", "Tokens counted by the model proxy, by protocol and class."),
+    Metric("paddock_model_refusals_total", "counter", "Calls that the model proxy answered itself, by reason."),
+    Metric("paddock_model_first_byte_seconds", "histogram", "From a call of a model until its answer begins, by protocol.", FAST),
     Metric("paddock_processes", "gauge", "Processes by component and state: ok, wedged, gone."),
     Metric("paddock_process_unwell_seconds", "gauge", "For how long the process of this component that is worst off is not well."),
 )  # fmt: skip

@@ -96,8 +96,8 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "budget_not_supported": Problem(
         422,
-        "Tokens and cost are not limited yet.",
-        "Leave them out; `budget.maxSeconds` is kept. Limit the spending of the key itself.",
+        "Tokens and cost of an external executor are not limited by Paddock: it calls its models itself.",
+        "Leave them out; `budget.maxSeconds` is kept. Limit the spending where the executor's key comes from.",
     ),
     "repo_address_refused": Problem(
         422, "The repository's address is not taken.", "Use https or ssh and an admitted host, or upload a bundle."
@@ -190,6 +190,8 @@ PROBLEMS: dict[str, Problem] = {
     "login_closed": Problem(
         503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."
     ),
+    "run_token_invalid": Problem(401, "The token of a run is not valid, or its run is over.", "Only a run's own agent has one."),
+    "process_missing": Problem(503, "A kind of process that is needed does not run.", "Look at `make status`."),
     "hub_stopped": Problem(503, "A web process does not follow logs any more.", "Restart it: `make up`."),
     "internal": Problem(500, "A defect of the platform.", "Report it with the request id."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.models.identity import ApiToken, IdempotencyKey, LoginLink, RoleBinding, Tenant, User, WebSession
+from app.models.model_calls import ModelCall
 from app.models.policies import PolicyRow
 from app.models.processes import WorkerProcess
 from app.models.runs import AgentRun, HumanLoopRequest, RunCommand, RunEvent, RunToken, Todo, UsageLog
@@ -10,7 +11,7 @@ from app.models.sessions import Bundle, ChatSession, SessionWorker, Snapshot
 from app.models.webhooks import WebhookDelivery
 
 __all__ = [
-    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "PolicyRow", "RoleBinding",
-    "RunCommand", "RunEvent", "RunToken", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession", "WebhookDelivery",
-    "WorkerProcess",
+    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "ModelCall", "PolicyRow",
+    "RoleBinding", "RunCommand", "RunEvent", "RunToken", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession",
+    "WebhookDelivery", "WorkerProcess",
 ]  # fmt: skip

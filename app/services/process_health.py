@@ -111,6 +111,13 @@ def look(board: ProcessBoard, silent_seconds: float, *, awake_seconds: float = f
     return states + _missed([each for each in seen if each.report.name in dead], live, silent_seconds, awake_seconds)
 
 
+def require(board: ProcessBoard, component: str, silent_seconds: float) -> None:
+    """Raise Unavailable unless a process of this kind reports that it gets on."""
+    alive = [state for state in look(board, silent_seconds) if state.component == component and state.state == "ok"]
+    if not alive:
+        raise Unavailable("process_missing", f"No process of {component} gets on.", remedy="Look at `make status`.")
+
+
 def _counts(seen: SeenProcess, live: set[str]) -> bool:
     return seen.silent < FORGET_SECONDS or seen.report.component not in live
 

@@ -34,7 +34,7 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import run_launch, runs
+from app.services import budgets, model_access, run_launch, runs
 from app.services.counting import Counters
 from app.services.event_log import RunLog
 from app.services.external_drive import ExternalDrive, ExternalParts
@@ -318,11 +318,11 @@ class RunDriver:
     # --- the attempt ---------------------------------------------------------------------------------------------------------
 
     def _enter_attempt(self, provider: Provider, executor: Executor) -> Attempt | None:
-        settings = self._parts.settings.provider_settings
         if self._run.status == RunStatus.CLAIMED or self._pause.agent_is_gone(self._run, executor):
             self._run = self._start.begin(self._run, provider, executor)
+        settings = model_access.settings_for(self._parts.settings, self._run.id, self._run.attempt)
         launch = run_launch.recall(self._run, settings)
-        redactor = Redactor(value for name, value in settings.items() if name.endswith(("_KEY", "_TOKEN")))
+        redactor = Redactor(model_access.secrets_of(self._parts.settings, settings))
         text_lines = provider.command(launch).text_lines
         output = RunOutput(self._run, self._parts.settings.run_log_bytes, text_lines, redactor)
         parts = AttemptParts(self._log, self._lease, executor, redactor, RunBlobs(self._parts.store, self._run), output)
@@ -344,7 +344,7 @@ class RunDriver:
 
     def _follow(self, attempt: Attempt, executor: Executor) -> Outcome | None:
         """Take records until the journal is closed; return how the attempt ended."""
-        limits = RunLimits(self._run, attempt)
+        self._limits = limits = RunLimits(self._run, attempt)
         self._read_journal(executor, attempt)
         self._apply_commands(attempt)
         while True:
@@ -362,7 +362,7 @@ class RunDriver:
                     self._apply_commands(attempt)
                     self._sync.report(attempt.number)
                 case JournalEnded(error=None):
-                    return limits.verdict or attempt.outcome
+                    return limits.final(attempt.outcome)
                 case JournalEnded(error=error):
                     raise error or AssertionError
             if limits.check():
@@ -416,7 +416,11 @@ class RunDriver:
 
     def _apply(self, attempt: Attempt, command: RunCommand) -> None:
         if command.kind == "stop":
-            attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
+            limit = budgets.limit_of(command)
+            if limit is not None:
+                self._limits.order(limit)
+            else:
+                attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
             self._escalation.arm()
         elif command.kind == "answer":
             attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})

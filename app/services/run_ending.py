@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from app import db
@@ -13,8 +13,8 @@ from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.log import logger
-from app.models import AgentRun, RunCommand, UsageLog
-from app.services import human_loop, run_launch, runs
+from app.models import AgentRun, RunCommand
+from app.services import budgets, human_loop, metering, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.run_attempt import Attempt, now_draft
 
@@ -50,7 +50,11 @@ class RunEnding:
         self._run_id, self._lease, self._log, self._settings = run_id, lease, log, settings
 
     def cancel(self, why: str, commands: Sequence[RunCommand]) -> None:
-        """End a run whose agent does not run, because somebody asked for it."""
+        """End a run whose agent does not run, because somebody asked for it, or its budget did."""
+        limit = budgets.limit_among(commands)
+        if limit is not None:
+            self.refuse(budgets.failure_for(limit))
+            return
         self._seal(Outcome(RunStatus.CANCELED, why), None, commands)
 
     def refuse(self, failure: Failure) -> None:
@@ -140,12 +144,14 @@ class RunEnding:
     ) -> None:
         run = AgentRun.get_by_id(self._run_id)
         now, number = db.now(), run.attempt
-        usage = attempt.usage if attempt is not None else run_launch.usage_so_far(run.id)
+        reported = attempt.usage if attempt is not None else run_launch.usage_so_far(run.id)
+        usage = metering.settled(run, reported)
         finished: dict[str, Any] = {"status": outcome.status, "stopReason": outcome.stop_reason, "usage": usage}
         if outcome.failure is not None:
             finished |= {"failureCode": outcome.failure.code, "remedy": outcome.failure.advice}
         drafts = [
             *self._failure_drafts(outcome, number),
+            *_mismatch_drafts(run, outcome, reported),
             *self._close_requests("canceled", number),
             now_draft(EventType.RUN_STATUS, {"status": outcome.status}, number),
             now_draft(EventType.RUN_FINISHED, finished, number),
@@ -169,7 +175,7 @@ class RunEnding:
                 raise _StopCame
             runs.to_terminal(run.id, self._lease.epoch, outcome.status, now=now, fields=fields)
             if usage:
-                _log_usage(run, usage, now)
+                metering.log_usage(run, usage, now)
 
         self._log.seal(drafts, change)
         logger.info("run ended", status=outcome.status, stop_reason=outcome.stop_reason, attempt=number)
@@ -201,20 +207,9 @@ def _reason(outcome: Outcome) -> str:
     return outcome.failure.code if outcome.failure is not None else outcome.stop_reason
 
 
-def _log_usage(run: AgentRun, usage: dict[str, Any], now: float) -> None:
-    UsageLog.insert(
-        run_id=run.id,
-        tenant_id=run.tenant_id,
-        session_id=run.session_id,
-        user_id=run.user_id,
-        provider=run.provider,
-        model=(run.launch or {}).get("model"),
-        input=usage.get("input", 0),
-        output=usage.get("output", 0),
-        cache_read=usage.get("cacheRead", 0),
-        cache_write_5m=usage.get("cacheWrite5m", 0),
-        cache_write_1h=usage.get("cacheWrite1h", 0),
-        reasoning=usage.get("reasoning", 0),
-        cost_usd=usage.get("costUsd", 0),
-        created_at=now,
-    ).on_conflict_ignore().execute()
+def _mismatch_drafts(run: AgentRun, outcome: Outcome, reported: Mapping[str, Any]) -> list[Draft]:
+    """Only an agent that came to its end by itself had the time to report all it used."""
+    words = metering.mismatch(run, reported) if outcome.status == RunStatus.SUCCEEDED else None
+    if words is None:
+        return []
+    return [now_draft(EventType.RUN_WARNING, {"code": "usage_mismatch", "message": words}, run.attempt)]

@@ -1,5 +1,6 @@
 """What an attempt may use: running time (`budget.maxSeconds`) and output. One that uses more is ended, and the run fails with the
-reason. Tokens and cost are limited where they are metered, which is not here."""
+reason. Tokens and cost are limited where they are metered (`budgets`), whose order to stop is carried out here; what the agent itself
+reports counts too, so that agents whose calls are not metered have a limit, however late."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from app.domain.journal import Record
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.models import AgentRun, RunEvent
+from app.services import budgets, metering
 from app.services.run_attempt import Attempt
 from app.services.run_output import RECORD_COST
 
@@ -26,7 +28,8 @@ class RunLimits:
 
     def __init__(self, run: AgentRun, attempt: Attempt) -> None:
         self._run_id, self._attempt = run.id, attempt
-        self._max_seconds = (run.options.get("budget") or {}).get("maxSeconds")
+        self._budget = run.options.get("budget") or {}
+        self._max_seconds = self._budget.get("maxSeconds")
         self._bytes = 0
         self._status: RunStatus | None = None
         self._used_seconds = 0.0
@@ -50,16 +53,35 @@ class RunLimits:
         limit = self._exceeded()
         if limit is None:
             return False
-        self.verdict = _VERDICTS[limit]
-        self._attempt.control(f"{_KEY}{limit}:{self._attempt.number}", {"type": "stop", "by": None, "reason": limit})
+        self.order(limit)
         return True
+
+    def order(self, limit: str) -> None:
+        """Order the agent to stop for a limit."""
+        if self.verdict is None:
+            self.verdict = _VERDICTS[limit]
+            self._attempt.control(
+                f"{_KEY}{limit}:{self._attempt.number}", {"type": "stop", "by": None, "reason": limit}
+            )
+
+    def final(self, outcome: Outcome | None) -> Outcome | None:
+        """Return how the attempt ended: an agent that was refused a call of its model may have ended by itself, before its order."""
+        if self.verdict is None:
+            limit = budgets.find_limit(self._run_id, self._attempt.number)
+            self.verdict = _VERDICTS[limit] if limit is not None else None
+        return self.verdict or outcome
 
     def _exceeded(self) -> str | None:
         if self._bytes >= OUTPUT_BYTES and not self._attempt.output.awaits_shed:
             return "output"
         if self._max_seconds is not None and self._running_seconds() >= self._max_seconds:
             return "time"
-        return None
+        return self._reported()
+
+    def _reported(self) -> str | None:
+        """Return the limit that the agent's own report has reached, where nothing better than that is known."""
+        limit = budgets.exceeded(self._budget, self._attempt.usage)
+        return limit if limit is not None and metering.total(self._run_id) is None else None
 
     def _running_seconds(self) -> float:
         """Running time of all attempts; waiting for people or in the queue does not count."""
@@ -83,7 +105,10 @@ def _running_time(run_id: str) -> tuple[float, float]:
     return used, since if since is not None else time.time()
 
 
-_VERDICTS = {
+_VERDICTS: dict[str, Outcome] = {
+    **{
+        str(limit): Outcome(RunStatus.FAILED, "budget_exceeded", budgets.failure_for(limit)) for limit in budgets.LIMITS
+    },
     "time": Outcome(
         RunStatus.FAILED,
         "budget_exceeded",

@@ -112,8 +112,8 @@ def test_a_refused_creation_leaves_its_key_free_and_nothing_behind(web: Web, peo
         ({"prompt": "x", "providerOptions": {"tools": []}}, "option_not_supported"),
         ({"prompt": "x", "providerOptions": {"cwd": "/workspace", "approval": "all"}}, "option_not_supported"),
         ({"prompt": "x", "providerOptions": {"profile": "fast"}}, "option_not_supported"),
-        ({"prompt": "x", "budget": {"maxTokens": 1}}, "budget_not_supported"),
-        ({"prompt": "x", "budget": {"maxSeconds": 9, "maxCostUsd": 0.5}}, "budget_not_supported"),
+        ({"prompt": "x", "provider": "external", "budget": {"maxTokens": 1}}, "budget_not_supported"),
+        ({"prompt": "x", "budget": {"maxSeconds": 9, "maxCostUsd": 0}}, "validation_failed"),
         ({"prompt": "x", "repo": {}}, "validation_failed"),
         ({"prompt": "x", "repo": {"url": "http://github.com/a/b"}}, "repo_address_refused"),
         ({"prompt": "x", "repo": {"url": "https://127.0.0.1/a/b"}}, "repo_address_refused"),
@@ -242,13 +242,13 @@ def test_a_run_id_of_others_is_only_a_name_that_is_taken(web: Web, people: Cast)
     strangers = (people.charlie, people.mallory)  # of another tenant, and of the same one
 
     answers = [web.post("/api/runs/queue/enqueue", person.headers, json=body) for person in strangers]
-    body["budget"] = {"maxTokens": 1}
+    body["providerOptions"] = {"tools": []}
     wrong = [web.post("/api/runs/queue/enqueue", person.headers, json=body) for person in strangers]
 
     assert {(answer.status_code, answer.json["code"], answer.json["detail"]) for answer in answers} == {
         (409, "run_exists", "This runId cannot be used.")
     }
-    assert {answer.json["code"] for answer in wrong} == {"budget_not_supported"}  # as with an id that is free
+    assert {answer.json["code"] for answer in wrong} == {"option_not_supported"}  # as with an id that is free
     assert AgentRun.select().count() == 1
 
 

@@ -15,9 +15,9 @@ PROCFILE = (ROOT / "Procfile").read_text(encoding="utf-8")
 MARGIN = 2.0
 
 
-def graceful_timeout() -> float:
+def graceful_timeout(path: str) -> float:
     """What gunicorn waits for requests; its file patches the process that imports it, so it is read."""
-    text = (ROOT / "web/gunicorn.conf.py").read_text(encoding="utf-8")
+    text = (ROOT / path).read_text(encoding="utf-8")
     found = re.search(r"(?m)^graceful_timeout = (\d+)", text)
     assert found is not None
     return float(found[1])
@@ -25,7 +25,9 @@ def graceful_timeout() -> float:
 
 def needs() -> dict[str, float]:
     worker = HAND_BACK_SECONDS + 2 * BELL_TIMEOUT_MS / 1000
-    return {"web": graceful_timeout(), "worker": worker, "maintenance": worker, "scheduler": 0.0, "redis": 5.0}
+    web, proxy = graceful_timeout("web/gunicorn.conf.py"), graceful_timeout("web/model_proxy/gunicorn.conf.py")
+    others = {"worker": worker, "maintenance": worker, "scheduler": 0.0, "redis": 5.0}
+    return {"web": web, "proxy": proxy, **others}
 
 
 def compose_graces() -> dict[str, float]:

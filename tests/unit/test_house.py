@@ -103,7 +103,7 @@ def test_runtime_and_test_requirements_never_disagree() -> None:
 
 def test_the_procfile_names_the_processes_and_redis_comes_first() -> None:
     processes = parse_procfile((ROOT / "Procfile").read_text()).processes
-    assert list(processes) == ["redis", "web", "worker", "maintenance", "scheduler"]
+    assert list(processes) == ["redis", "web", "worker", "maintenance", "scheduler", "proxy"]
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

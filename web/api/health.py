@@ -49,6 +49,8 @@ def ready(parts: Parts) -> Response:
     }
     if parts.settings.executor_base_url:
         probes["executorHost"] = container.check_executor_host
+    if parts.settings.model_proxy_runs:
+        probes["modelProxy"] = lambda: process_health.require(container.board, "proxy", parts.settings.wedged_seconds)
     checks = parts.probes.all({name: partial(_tried, probe) for name, probe in probes.items()})
     return _report({**checks, **_short_of_room(container.watermarks)})
 

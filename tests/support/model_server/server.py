@@ -44,6 +44,7 @@ class ModelServer:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.requests: list[Logged] = []
         self.failures: Counter[str] = Counter()
+        self.told: list[dict[str, Any]] = []  # of each call the usage it was told, in the words of its API
         self.closing = threading.Event()
         self._gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
         self._http = _Http((host, port), _Handler)
@@ -74,6 +75,12 @@ class ModelServer:
     def calls(self) -> list[Logged]:
         """The calls of the model, without counting of tokens and probes."""
         return [logged for logged in self.requests if logged.path.partition("?")[0] in PROTOCOLS]
+
+
+def usage_in(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the usage that one event of a stream tells."""
+    holder = part.get("message") or part.get("response") or part
+    return dict(holder.get("usage") or {})
 
 
 class _Http(ThreadingHTTPServer):
@@ -131,7 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif body.get("stream"):
             self._stream(protocol.stream(body, answer))
         else:
-            self._json(200, protocol.whole(body, answer))
+            whole = protocol.whole(body, answer)
+            self.server.owner.told.append(dict(whole["usage"]))
+            self._json(200, whole)
 
     def _fail(self, failing: Failing, body: dict[str, Any]) -> None:
         if failing.status:
@@ -146,11 +155,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("connection", "close")
         self.end_headers()
         self.close_connection = True
+        told: dict[str, Any] = {}
+        self.server.owner.told.append(told)
         for part in parts:
             if isinstance(part, tuple):
                 if not self._wait(*part):
                     return
                 continue
+            told |= usage_in(part)
             named = f"event: {part['type']}\n" if "type" in part else ""
             self.wfile.write(f"{named}data: {json.dumps(part)}\n\n".encode())
             self.wfile.flush()
