@@ -1,5 +1,5 @@
-"""Records the golden transcripts of Claude Code: `python -m tests.golden.record [NAME…]`; with `--restep` the records stay and
-only their steps are made anew."""
+"""Records the golden transcripts: `python -m tests.golden.record [ADAPTER | ADAPTER/NAME …]`; with `--restep` the records stay and only
+their steps are made anew."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import orjson
 
 from app.domain.journal import Record
 from app.domain.turn import AgentCommand, Launch, ResumePoint
+from app.ports import Provider
+from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from tests.contract.providers.pipes import PipeDriver, Policy, allow_all, always, answer, ask_all, nobody
 from tests.golden import transcripts
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
 
-ADAPTER = "claude_code"
+PROVIDERS: dict[str, Callable[[], Provider]] = {"claude_code": ClaudeCodeProvider, "acp": AcpProvider}
 
 
 class TodoWriteProvider(ClaudeCodeProvider):
@@ -42,7 +44,7 @@ class Scene:
     before: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
-    provider: type[ClaudeCodeProvider] = ClaudeCodeProvider
+    provider: Callable[[], Provider] | None = None
 
 
 def stop_at(type_: str, count: int) -> Callable[[], Any]:
@@ -62,7 +64,10 @@ def stop_at(type_: str, count: int) -> Callable[[], Any]:
 
 
 def chooses_blue() -> Any:
-    return always("", answers={"q1": ["Blue"]})
+    def person(name: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return answer(data, answers={data["questions"][0]["id"]: ["Blue"]}) if name == "human_loop.requested" else None
+
+    return person
 
 
 def answers_twice() -> Any:
@@ -106,9 +111,14 @@ SCENES: dict[str, Scene] = {
     "connection_refused": Scene("hi", settings={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}),
     "stream_cut": Scene("[[cut]]"),
 }
+OTHER_IN_ACP = ("todos_of_todowrite", "sub_agent", "not_logged_in", "stream_cut", "error_passing", "answered_twice")
+ADAPTERS = {
+    "claude_code": SCENES,
+    "acp": {name: scene for name, scene in SCENES.items() if name not in OTHER_IN_ACP},
+}
 
 
-def record(name: str, scene: Scene) -> None:
+def record(adapter: str, name: str, scene: Scene) -> None:
     """Play one scene with the real binary, make its paths ours, and write it down."""
     with ModelServer() as model, tempfile.TemporaryDirectory() as folder:
         settings = {
@@ -119,7 +129,7 @@ def record(name: str, scene: Scene) -> None:
         }
         launch = Launch("run_golden", "ses_golden", 1, scene.prompt, model="claude-sonnet-4-5", settings=settings)
         launch = replace(launch, **scene.fields)
-        driver = PipeDriver(scene.provider(), Path(folder))
+        driver = PipeDriver((scene.provider or PROVIDERS[adapter])(), Path(folder))
         if scene.before:
             before = driver.play(replace(launch, run_id="run_before", prompt=scene.before))
             assert before.conversation_id
@@ -127,12 +137,14 @@ def record(name: str, scene: Scene) -> None:
         played = driver.play(launch, policy=scene.policy, person=scene.person())
         records = [_cleaned(item, driver, model) for item in played.records]
         turn = driver.provider.begin(launch)
-        path = transcripts.FOLDER / ADAPTER / f"{name}.json"
+        path = transcripts.FOLDER / adapter / f"{name}.json"
         transcripts.write(path, launch, records, [turn.step(item) for item in records])
 
 
 def _cleaned(item: Record, driver: PipeDriver, model: ModelServer) -> Record:
     text = item.data.decode()
+    for inside, shown in driver.provider.mounts().items():
+        text = text.replace(shown, inside)
     for outside, inside in ((driver.workspace, "/workspace"), (driver.home, "/home/agent")):
         text = text.replace(str(outside), inside).replace(re.sub(r"[/_.]", "-", str(outside)), inside.replace("/", "-"))
     text = text.replace(model.url.removeprefix("http://"), "model.example")
@@ -140,11 +152,16 @@ def _cleaned(item: Record, driver: PipeDriver, model: ModelServer) -> Record:
 
 
 def _short(text: str) -> str:
-    """Leave out the CLI's lists of commands and models, which no adapter reads."""
+    """Leave out the agents' lists of commands and models, which no adapter reads."""
     try:
         line = orjson.loads(text)
     except ValueError:
         return text
+    for holder in (line.get("result"), (line.get("params") or {}).get("update")):
+        for name in ("configOptions", "availableCommands"):
+            if isinstance(holder, dict) and holder.get(name):
+                holder[name] = []
+                text = orjson.dumps(line).decode()
     response = line.get("response", {}).get("response") if line.get("type") == "control_response" else None
     if isinstance(response, dict) and "commands" in response:
         line["response"]["response"] = {"commands": []}
@@ -155,20 +172,23 @@ def _short(text: str) -> str:
     return text
 
 
-def restep(path: Path) -> None:
+def restep(adapter: str, path: Path) -> None:
     kept = transcripts.read(path)
-    turn = ClaudeCodeProvider().begin(kept.launch)
+    turn = PROVIDERS[adapter]().begin(kept.launch)
     transcripts.write(path, kept.launch, kept.records, [turn.step(item) for item in kept.records])
 
 
 def main() -> None:
     if sys.argv[1:] == ["--restep"]:
-        for path in transcripts.paths(ADAPTER):
-            restep(path)
+        for adapter in ADAPTERS:
+            for path in transcripts.paths(adapter):
+                restep(adapter, path)
         return
-    for name in sys.argv[1:] or SCENES:
-        record(name, SCENES[name])
-        print(name, flush=True)
+    for wanted in sys.argv[1:] or ADAPTERS:
+        adapter, _, name = wanted.partition("/")
+        for each in [name] if name else ADAPTERS[adapter]:
+            record(adapter, each, ADAPTERS[adapter][each])
+            print(f"{adapter}/{each}", flush=True)
 
 
 if __name__ == "__main__":

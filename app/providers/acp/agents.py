@@ -33,6 +33,9 @@ UNFIT = {
 }
 """Agents with a provider of their own that does better (seen with codex-acp 2.6.0 and OpenCode 1.18.33)."""
 
+TAKEN = ("/", WORKSPACE, "/home/agent", "/home", "/opt", "/proc", "/dev")
+"""Paths in the sandbox that are not an operator's to cover."""
+
 _ANY = Launch("", "", 1, "")
 COMMON = Capabilities(stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True)
 """What the protocol can carry. An agent that cannot load a conversation is found out when it is asked to."""
@@ -111,14 +114,22 @@ def _own(command: str, settings: Mapping[str, str]) -> AcpAgent:
     except ValueError:
         words, folders = [], []
     if not words:
-        return AcpAgent(command, [], failure=_setup("PADDOCK_ACP_COMMAND is no command.", "Quote it as in a shell."))
+        return AcpAgent(
+            command,
+            [],
+            failure=_setup("PADDOCK_ACP_COMMAND is no command.", "Quote PADDOCK_ACP_COMMAND as in a shell."),
+        )
     program = shutil.which(words[0])
-    absent = [folder for folder in folders if not (Path(folder).is_absolute() and Path(folder).exists())]
+    unfit = [
+        folder for folder in folders if not Path(folder).exists() or not Path(folder).is_absolute() or folder in TAKEN
+    ]
     failure = None
     if program is None:
         failure = _setup(f"There is no program {words[0]}.", "Let PADDOCK_ACP_COMMAND begin with an installed program.")
-    elif absent:
-        failure = _setup(f"There is no {absent[0]}.", "Let PADDOCK_ACP_MOUNTS name absolute paths that exist.")
+    elif unfit:
+        failure = _setup(f"{unfit[0]} cannot be shown.", "Let PADDOCK_ACP_MOUNTS name absolute paths that exist.")
+    elif not any(Path(program).resolve().is_relative_to(folder) for folder in ("/usr", *folders)):
+        failure = _setup(f"Sandboxes do not show {program}.", "Add its folder to PADDOCK_ACP_MOUNTS.")
     argv = [program or words[0], *words[1:]]
     mounts = {folder: folder for folder in folders}
     return AcpAgent(

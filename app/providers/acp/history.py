@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.turn import CONTINUE_MESSAGE, Launch
+from app.domain.turn import Launch
 from app.providers.acp.drafts import text_of
-
-_OURS = (CONTINUE_MESSAGE, "While this session was paused")
-"""How messages begin that are sent instead of a prompt."""
 
 
 class History:
@@ -33,11 +30,11 @@ class History:
         self._open = name
 
     def prompt_for(self, launch: Launch) -> str:
-        """Return what the agent is told now. Only a second attempt can have sent the prompt before; where the agent replays nothing of the
-        user's, what was found on disk is believed."""
+        """Return what the agent is told now. Only a second attempt can have sent the prompt before; the same words may be an earlier
+        run's. Where the agent replays nothing of the user's, what was found on disk is believed."""
         resume = launch.resume
         if resume is None or launch.attempt == 1:
             return launch.prompt
-        own = [text.strip() for text in self._messages if not text.strip().startswith(_OURS)]
-        holds = own[-1] == launch.prompt.strip() if own else resume.has_prompt
+        told = [text.strip() for text in self._messages]
+        holds = launch.prompt.strip() in told if told else resume.has_prompt
         return resume.message if holds else launch.prompt

@@ -52,7 +52,7 @@ class AcpTurn:
         self._prompted = self._stopped = self._spoke = self._can_steer = self._refused = False
         self._saying: tuple[SpeechKind, str] | None = None
         self._said = ""  # the last text
-        self._pieces = 0
+        self._pieces = self._led_back = 0
         self._cost: float | None = None
 
     def step(self, record: Record) -> Step:
@@ -313,8 +313,10 @@ class AcpTurn:
     def _keep_mode(self, mode: str) -> None:
         """Lead the agent back where it went into a mode in which it asks less; planning asks for what it does."""
         if self._agent.mode and mode not in {self._agent.mode, "plan"}:
-            name = f"back{self._pieces}"
-            self._request("session/set_mode", name, sessionId=self._session_id, modeId=self._agent.mode)
+            self._led_back += 1
+            self._request(
+                "session/set_mode", f"back-{self._led_back}", sessionId=self._session_id, modeId=self._agent.mode
+            )
 
     # --- ends
 
