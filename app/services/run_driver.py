@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import peewee
+
 from app import trace
 from app.config import Settings
 from app.domain.events import EventType
@@ -118,7 +120,7 @@ class RunDriver:
         """Drive until the run ends, waits for another attempt, the lease is lost, or the process is to stop."""
         self._parts.keeper.add(self._lease, self.wake)
         try:
-            self._log = RunLog.open(self._run, self._lease, self._parts.stream, self._parts.counters)
+            self._log = self._open_log()
             self._sync = RunSync(self._run, self._log, self._parts.session_workers, self.wake)
             self._ending = RunEnding(self._run.id, self._lease, self._log, self._parts.settings)
             self._pause = RunPause(self._run.id, self._lease, self._log, self._parts.bell)
@@ -137,6 +139,14 @@ class RunDriver:
             self._lease.lose()
             self._parts.keeper.remove(self._lease)
             self._inbox.close()
+
+    def _open_log(self) -> RunLog:
+        try:
+            return RunLog.open(self._run, self._lease, self._parts.stream, self._parts.counters)
+        except Unavailable:
+            with suppress(AppError, peewee.PeeweeException):
+                runs.excuse_lease(self._run.id, self._lease.epoch)
+            raise
 
     def _drive(self) -> None:
         if self._run.bound_until is not None:
@@ -249,13 +259,13 @@ class RunDriver:
         return False
 
     def _give_up_dead(self) -> bool:
-        """Count a lease that ran out without a new event; too many of them end the run."""
-        silent = self._log.last_seq <= self._claim.seq_before
-        if not self._claim.lost_lease or not silent or self._run.status == RunStatus.WAITING_HUMAN:
+        """Too many leases that ran out without a new event end the run. The claim counted by what SQL knew; the log knows better."""
+        if not self._claim.counted:
             return False
-        if self._parts.watermarks.find_shortage() is not None:
-            return False  # nobody can renew a lease on a full disk
-        return self._ending.count_death(self._kill_agent)
+        if self._log.last_seq > self._claim.seq_before:
+            runs.take_back_death(self._run.id, self._lease.epoch)
+            return False
+        return self._ending.give_up_dead(self._kill_agent)
 
     def _kill_agent(self) -> None:
         executor = self._parts.session_workers.connect(self._run.session_id)

@@ -96,19 +96,16 @@ class RunEnding:
         if stopped:
             self._seal(outcome if outcome.status == RunStatus.CANCELED else _STOPPED, attempt)
 
-    def count_death(self, kill_agent: Callable[[], None]) -> bool:
-        """A lease ran out without a new event: count it; True when that was once too often and the run has ended."""
+    def give_up_dead(self, kill_agent: Callable[[], None]) -> bool:
+        """A lease ran out without a new event, and its claim counted that; True when it was once too often and the run has ended."""
         run = AgentRun.get_by_id(self._run_id)
-        failures, deaths = run.failures + 1, run.deaths + 1
-        counters = {"failures": failures, "deaths": deaths}
-        if failures < self._settings.max_attempts:
-            self._log.append([], lambda _: runs.set_fields(run.id, self._lease.epoch, counters))
+        if run.failures < self._settings.max_attempts:
             return False
         kill_agent()
-        failure = Failure(FailureCode.WORKER_LOST, f"The lease ran out without news {failures} times.")
-        if deaths == failures:
-            failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {failures} attempts.")
-        self._seal(Outcome(RunStatus.FAILED, failure.code, failure), None, counters=counters)
+        failure = Failure(FailureCode.WORKER_LOST, f"The lease ran out without news {run.failures} times.")
+        if run.deaths == run.failures:
+            failure = Failure(FailureCode.POISON, f"Worker or sandbox died in each of {run.failures} attempts.")
+        self._seal(Outcome(RunStatus.FAILED, failure.code, failure), None)
         return True
 
     # --- the two transactions --------------------------------------------------------------------------------------------

@@ -26,13 +26,15 @@ class Claim:
     """A run taken for one lease. `turn`: it is to be driven; otherwise it was taken for a command alone.
 
     `lost_lease`: the lease before this one ran out, it was not handed back; `seq_before` is the run's last seq when that
-    lease was taken.
+    lease was taken. `counted`: by what SQL knows nothing came of it, and it was counted as a death in the claim itself, so that
+    who dies at once counts too.
     """
 
     run: AgentRun
     turn: bool
     lost_lease: bool
     seq_before: int
+    counted: bool
 
 
 _AT_REST = {"lease_owner": None, "lease_until": None, "waiting_since": None, "sandbox_stopped_at": None}
@@ -115,8 +117,17 @@ def _claim(owner: str, seconds: float, may_start: bool) -> Claim | None:
         changes[AgentRun.last_seq] = AgentRun.last_seq + 1
         # Nothing of a queued run is only in Redis, so SQL's last seq is the last one there is.
         _insert_event(run, run.last_seq + 1, EventType.RUN_STATUS, {"status": RunStatus.CLAIMED}, now)
+    lost = lease_until is not None and not starts
+    died = lost and may_start and run.last_seq <= lease_seq and _may_die(run)  # on a full disk nobody can renew a lease
+    if died:
+        changes |= {AgentRun.failures: AgentRun.failures + 1, AgentRun.deaths: AgentRun.deaths + 1}
     AgentRun.update(changes).where(AgentRun.id == run_id).execute()
-    return Claim(AgentRun.get_by_id(run_id), turn, lease_until is not None and not starts, lease_seq)
+    return Claim(AgentRun.get_by_id(run_id), turn, lost, lease_seq, died)
+
+
+def _may_die(run: AgentRun) -> bool:
+    """A run that waits for a person, or for an external executor, is silent by nature."""
+    return run.status != RunStatus.WAITING_HUMAN and run.bound_until is None
 
 
 def _insert_event(run: AgentRun, seq: int, kind: str, data: Mapping[str, Any], now: float) -> None:
@@ -152,6 +163,19 @@ def hand_back(run_id: str, epoch: int) -> bool:
         .execute()
     )
     return bool(changed == 1)
+
+
+def take_back_death(run_id: str, epoch: int) -> None:
+    """Something had come of the lease before this one: Redis knew it. Raises LeaseLost."""
+    fields = {"failures": AgentRun.failures - 1, "deaths": AgentRun.deaths - 1}
+    with db.transaction():
+        _conditional(AgentRun.update(fields).where(AgentRun.id == run_id, AgentRun.epoch == epoch), run_id)
+
+
+def excuse_lease(run_id: str, epoch: int) -> None:
+    """This lease's holder could not even read the log: its end in silence is no death."""
+    with db.transaction():
+        AgentRun.update(lease_seq=-1).where(AgentRun.id == run_id, AgentRun.epoch == epoch).execute()
 
 
 def list_holders() -> list[str]:

@@ -277,7 +277,7 @@ class Moves(RuleBasedStateMachine):
                 "succeed": lambda: ending.end_attempt(None, Outcome(RunStatus.SUCCEEDED, "end_turn")),
                 "fail": lambda: ending.end_attempt(None, Outcome(RunStatus.FAILED, "x", for_good)),
                 "fail for now": lambda: ending.end_attempt(None, Outcome(RunStatus.FAILED, "x", may_pass)),
-                "die": lambda: ending.count_death(lambda: None),
+                "die": lambda: ending.give_up_dead(lambda: None),
             }[how]()
 
         self._held(pick, end)

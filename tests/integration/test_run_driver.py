@@ -14,10 +14,15 @@ import pytest
 
 from app import db
 from app.domain.journal import agent_id
+from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
+from app.errors import Unavailable
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
 from app.ports import ExecutorError
 from app.services import human_loop, worker_rows
+from app.services.event_log import RunLog
+from app.services.log_check import check
+from app.services.run_attempt import now_draft
 from app.services.run_creation import add_command
 from app.services.waiting_reason import waiting_for
 from tests.support.waiting import eventually
@@ -309,6 +314,54 @@ def test_a_lease_that_runs_out_in_silence_too_often_is_poison(world: World) -> N
         AgentRun.update(lease_until=db.now() - 1).where(AgentRun.id == run.id, AgentRun.finished_at.is_null()).execute()
     run = world.run(run.id)
     assert (run.status, run.failure_code) == ("failed", "poison")
+
+
+@sqlite_only
+def test_holders_that_die_before_they_do_anything_are_counted_too(world: World) -> None:
+    run = world.create("/sleep 60")
+    for _ in range(3):
+        assert world.claim() is not None
+        world.expire_lease(run.id)
+    ended = world.drive()
+    assert (ended.status, ended.failure_code, ended.failures, ended.deaths) == ("failed", "poison", 3, 3)
+    assert check(run.id, world.container.stream) == []
+
+
+@sqlite_only
+def test_a_holder_whose_words_only_redis_had_did_not_die_in_silence(world: World) -> None:
+    run = world.create("/say hello")
+    claim = world.claim()
+    assert claim is not None
+    lease = Lease(run.id, claim.run.epoch, "world", 30)
+    log = RunLog.open(claim.run, lease, world.container.stream, world.container.counters)
+    log.append([now_draft("message.delta", {"messageId": "m", "role": "assistant", "text": "…"}, 0)])
+    world.expire_lease(run.id)
+    again = world.claim()
+    assert again is not None
+    assert (again.counted, again.run.deaths) == (True, 1)
+    world.driver(again).drive()
+    ended = world.run(run.id)
+    assert (ended.status, ended.failures, ended.deaths) == ("succeeded", 0, 0)
+
+
+@sqlite_only
+def test_a_holder_that_cannot_read_the_log_because_redis_is_away_does_not_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.create("/say hello")
+
+    def away(*_: object) -> RunLog:
+        raise Unavailable("redis_unavailable", "away")
+
+    for _ in range(5):
+        claim = world.claim()
+        assert claim is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(RunLog, "open", away)
+            world.driver(claim).drive()
+        world.expire_lease(run.id)
+    ended = world.drive()
+    assert (ended.status, ended.failures) == ("succeeded", 0)
 
 
 @sqlite_only
