@@ -126,6 +126,15 @@ def test_a_token_works_for_its_run_and_attempt_as_long_as_that_goes_on_and_nowhe
 
 
 @sqlite_only
+def test_many_calls_follow_one_another_on_one_connection(proxy: Proxy, people: Cast) -> None:
+    run = going_run(people.bob)
+    with proxy.client(run) as client:
+        for _ in range(50):
+            assert "message_stop" in client.post("/v1/messages", json=ask(stream=True)).text
+    calls_of(run, 50)
+
+
+@sqlite_only
 def test_only_known_addresses_are_passed_on(proxy: Proxy, model: ModelServer, people: Cast) -> None:
     with proxy.client(going_run(people.bob)) as client:
         for method, path in (

@@ -24,6 +24,7 @@ from web.model_proxy.clients import Watch
 from web.model_proxy.forwarding import Admitted, Forwarding, Request
 
 TURN_SECONDS = 0.05
+_WORTH_ANOTHER_TRY = (429, 500, 502, 503, 504)
 WINDOW_SECONDS = 60
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -59,11 +60,19 @@ class ModelProxy:
         try:
             return self._serve(request, start_response)
         except Refused as refused:
-            self.container.counters.add("paddock_model_refusals_total", {"reason": refused.reason})
-            logger.info("model call refused", reason=refused.reason, status=refused.status)
-            body = error_body(vendor, refused.status, refused.reason, refused.message)
-            again = {} if refused.status in (429, 502, 503, 504) else {"x-should-retry": "false"}
-            return _answer(start_response, refused.status, body, {**again, **refused.headers})
+            return self._refuse(start_response, vendor, refused)
+        except OSError:  # the agent is gone: there is nobody to answer
+            raise
+        except Exception:  # noqa: BLE001 - the boundary of a request
+            logger.exception("model call failed")
+            return self._refuse(start_response, vendor, Refused(500, "internal_error", "The model proxy failed."))
+
+    def _refuse(self, start_response: StartResponse, vendor: Vendor, refused: Refused) -> Iterable[bytes]:
+        self.container.counters.add("paddock_model_refusals_total", {"reason": refused.reason})
+        logger.info("model call refused", reason=refused.reason, status=refused.status)
+        body = error_body(vendor, refused.status, refused.reason, refused.message)
+        again = {} if refused.status in _WORTH_ANOTHER_TRY else {"x-should-retry": "false"}
+        return _answer(start_response, refused.status, body, {**again, **refused.headers})
 
     def _serve(self, request: HttpRequest, start_response: StartResponse) -> Iterable[bytes]:
         if self._is_leaving:

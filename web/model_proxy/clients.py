@@ -4,14 +4,19 @@ nobody. So their connection is watched as long as their call lasts."""
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 from collections.abc import Mapping
 from typing import Any
 
 import gevent
+from gevent import monkey
 
 LOOK_SECONDS = 30.0
+
+_plain_socket = monkey.get_original("socket", "socket")
+"""Not gevent's: two greenlets may not wait for the same of those, and gunicorn waits for the next request on its own."""
 
 
 class ClientGone(OSError):
@@ -25,28 +30,34 @@ class Watch:
     """Raises ClientGone in the greenlet that made it when its client is gone, until `stop`."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self._served = gevent.getcurrent()
         self._is_over = False
-        self._watcher = gevent.spawn(self._look) if self._socket is not None else None
+        self._watcher = None
+        connection: socket.socket | None = environ.get("gunicorn.socket")
+        if connection is not None:
+            self._watcher = gevent.spawn(self._look, _plain_socket(fileno=os.dup(connection.fileno())))
 
     def stop(self) -> None:
         self._is_over = True
         if self._watcher is not None:
             self._watcher.kill(block=False)
 
-    def _look(self) -> None:
-        assert self._socket is not None  # noqa: S101 - for the type checker; there is no watcher without one
-        while not self._is_over:
-            try:
-                readable, _, _ = select.select([self._socket], [], [], LOOK_SECONDS)
-                if not readable:
+    def _look(self, connection: socket.socket) -> None:
+        with connection:
+            while not self._is_over:
+                readable, _, _ = select.select([connection], [], [], LOOK_SECONDS)
+                if not readable or self._is_over:
                     continue
-                gone = not self._socket.recv(1, socket.MSG_PEEK)
-            except (OSError, ValueError):
-                gone = True
-            if not gone:
-                return  # the next request is there already: this client waits for its answers
-            if not self._is_over:
+                if _is_open(connection):
+                    return  # the next request is there already: this client waits for its answers
                 gevent.kill(self._served, ClientGone())
-            return
+                return
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

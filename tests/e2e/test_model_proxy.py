@@ -1,0 +1,163 @@
+"""Real agents through the model proxy: no key of the platform's is anywhere near them, what they used is counted to the token, and a
+budget ends them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.domain.prices import Prices
+from app.models import AgentRun, ModelCall, RunEvent, Snapshot, UsageLog
+from app.services import metering
+from tests.support.model_server import ModelServer
+from tests.support.stack import Stack, stack
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.real_agent
+
+KEYS = {"ANTHROPIC_API_KEY": "sk-ant-canary-5f1c9b", "OPENAI_API_KEY": "sk-oai-canary-77a2e0"}
+LOOK = "env; tr '\\0' '\\n' < /proc/self/environ; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'; "
+LOOK += "grep -rs canary / --include=*.json --include=*.toml --include=.env -l 2>/dev/null | head; ls -la ~"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(model: ModelServer) -> Iterator[Stack]:
+    addresses = {
+        "ANTHROPIC_BASE_URL": model.url,
+        "OPENAI_BASE_URL": f"{model.url}/v1",
+        "ANTHROPIC_MODEL": "claude-sonnet-4-5",
+    }
+    with stack({"PADDOCK_WEB_PROCESSES": "1", "PADDOCK_WORKER_PROCESSES": "1", **addresses, **KEYS}) as started:
+        yield started
+
+
+def finished(running: Stack, client: httpx.Client, run_id: str, seconds: float = 90) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.get(f"/api/runs/{run_id}").json()
+        return found if found.get("finishedAt") else None
+
+    return eventually(look, seconds, what=f"{run_id} to end")
+
+
+def run(running: Stack, provider: str, prompt: str, **body: Any) -> dict[str, Any]:
+    with running.client() as client:
+        options = {"providerOptions": {"approval": "all"}, **body}
+        return finished(running, client, running.start(client, prompt, provider=provider, **options))
+
+
+def told(model: ModelServer, since: int) -> dict[str, int]:
+    """Return what the model's side told of its calls, by Paddock's classes."""
+    total = dict.fromkeys(("input", "output", "cacheRead", "cacheWrite5m", "cacheWrite1h"), 0)
+    for usage in model.told[since:]:
+        if "cache_creation" in usage:
+            total["input"] += usage["input_tokens"]
+            total["cacheRead"] += usage["cache_read_input_tokens"]
+            total["cacheWrite5m"] += usage["cache_creation"]["ephemeral_5m_input_tokens"]
+            total["cacheWrite1h"] += usage["cache_creation"]["ephemeral_1h_input_tokens"]
+        else:
+            total["input"] += usage["input_tokens"] - usage["input_tokens_details"]["cached_tokens"]
+            total["cacheRead"] += usage["input_tokens_details"]["cached_tokens"]
+        total["output"] += usage["output_tokens"]
+    return total
+
+
+def hidden_in(folder: Path, word: bytes) -> list[str]:
+    """Return the files below a folder that hold a word, packed or not."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            if word in data or (data[:2] == b"\x1f\x8b" and word in gzip.decompress(data)):
+                found.append(str(path.relative_to(folder)))
+    return found
+
+
+def environments() -> Iterator[bytes]:
+    """The environments of all processes that are in a sandbox: below an executor."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (path / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"pdkr_" in environment:
+            yield environment
+
+
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli"])
+def test_the_key_is_nowhere_in_the_sandbox_and_the_count_is_the_models_own(
+    running: Stack, model: ModelServer, provider: str
+) -> None:
+    since, calls = len(model.told), len(model.calls)
+    prompt = f"[[bash:{LOOK}]][[write:kept.txt:hello]][[gate:{provider}]][[text:done]]"
+    with running.client() as client:
+        options = {"providerOptions": {"approval": "all"}}
+        run_id = running.start(client, prompt, provider=provider, **options)
+        eventually(lambda: len(model.calls) >= calls + 3, 90, what="the agent to have looked around")
+        live = list(environments())
+        model.open(provider)
+        ended = finished(running, client, run_id)
+    assert ended["status"] == "succeeded", ended
+    assert live, "no process had the run's token: this test looks in the wrong place"
+    assert not any(key.encode() in environment for environment in live for key in KEYS.values())
+    assert {logged.key for logged in model.calls[calls:]} <= set(KEYS.values())
+    for key in KEYS.values():
+        for folder in ("sandboxes", "objects"):
+            assert hidden_in(running.var / folder, key.encode()) == []
+    usage = {name: ended["usage"].get(name, 0) for name in told(model, since)}
+    assert usage == told(model, since)
+    with running.opened():
+        row = AgentRun.get_by_id(run_id)
+        counted = metering.total(run_id)
+        assert counted is not None
+        assert {name: counted[name] for name in usage} == usage
+        assert UsageLog.get_by_id(run_id).input == usage["input"]
+        assert Snapshot.select().where(Snapshot.session_id == row.session_id).exists()
+        events = [json.dumps(event.data) for event in RunEvent.select().where(RunEvent.run_id == run_id)]
+        assert not any(key in text for text in (*events, json.dumps(row.launch)) for key in KEYS.values())
+        assert not any("pdkr_" in text for text in events), "the token is cut out of what the agent printed"
+        assert any("[redacted]" in text for text in events)
+        assert [text for text in events if "usage_mismatch" in text] == []
+        models = {call.model for call in ModelCall.select().where(ModelCall.run_id == run_id)}
+        if all(Prices.load().find(name) for name in models):
+            assert ended["usage"]["costUsd"] == pytest.approx(counted["costUsd"])
+
+
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli"])
+def test_a_budget_ends_the_run_after_at_most_one_more_call(running: Stack, model: ModelServer, provider: str) -> None:
+    prices, calls = Prices.load(), len(model.calls)
+    prompt = "".join(f"[[bash:echo {number}]]" for number in range(12)) + "[[text:never]]"
+    budget = {"maxCostUsd": 0.0016}
+    ended = run(running, provider, prompt, budget=budget)
+    assert (ended["status"], ended["failureCode"]) == ("failed", "budget_exceeded"), ended
+    with running.opened():
+        rows = list(ModelCall.select().where(ModelCall.run_id == ended["runId"]).order_by(ModelCall.started_at))
+    assert len(rows) == len(model.calls) - calls
+    before_last = sum(row.cost_usd for row in rows[:-1])
+    assert before_last < budget["maxCostUsd"] <= ended["usage"]["costUsd"]
+    assert all(prices.find(row.model) is not None for row in rows)
+    assert os.path.exists(running.var / "model-token-secret")
+
+
+def test_without_the_proxy_agents_get_the_key_and_none_runs(model: ModelServer) -> None:
+    environment = {"PADDOCK_MODEL_PROXY": "0", "PADDOCK_WEB_PROCESSES": "1", "PADDOCK_WORKER_PROCESSES": "1"}
+    with stack(
+        {**environment, "ANTHROPIC_BASE_URL": model.url, **KEYS, "ANTHROPIC_MODEL": "claude-sonnet-4-5"}
+    ) as bare:
+        assert "proxy" not in bare.processes()
+        ended = run(bare, "claude-code", "hello")
+        assert ended["status"] == "succeeded"
+        with bare.opened():
+            assert ModelCall.select().count() == 0
