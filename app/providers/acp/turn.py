@@ -241,13 +241,13 @@ class AcpTurn:
             self._send(f"cancelled:{name}:{self._launch.attempt}", wire.result(id_, answer))
         elif method == "session/request_permission":
             self._interrupt_speech()
-            self._drafts.settle()
+            self._drafts.settle(complete_only=True)
             call = self._drafts.ask(params["toolCall"])
             self._asked[name] = (id_, params)
             self._asking.ask(Request(name, "approval", call.title, call.name, call.kind, call.input, call.id))
         elif method == "elicitation/create" and params.get("mode", "form") == "form":
             self._interrupt_speech()
-            self._drafts.settle()
+            self._drafts.settle(complete_only=True)
             questions = questions_of(params)
             title = str(params.get("message") or questions[0]["question"])
             self._asked[name] = (id_, params)
@@ -281,7 +281,7 @@ class AcpTurn:
                 self._spoke = True
                 if kind == "tool_call":
                     self._interrupt_speech()
-                    self._drafts.settle()
+                    self._drafts.settle(complete_only=True)
                 self._drafts.take(update)
             case "plan":
                 self._spoke = True

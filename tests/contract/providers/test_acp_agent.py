@@ -97,3 +97,21 @@ def test_a_steer_reaches_the_turn_that_runs(driver: PipeDriver, model: ModelServ
     played = driver.play(ACP.launch(model, "[[gate:steered]][[bash:touch x]][[text:end]]"), person=person)
     assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
     assert "paint it blue" in str(model.calls[-1].body["messages"])
+
+
+def test_calls_made_at_once_and_by_sub_agents_are_told_whole_and_ask(driver: PipeDriver, model: ModelServer) -> None:
+    asked: list[str] = []
+
+    def policy(intent: Any) -> str:
+        asked.append(str(intent.input.get("command")))
+        return "allow"
+
+    prompt = "[[both:touch one:touch two]][[agent:{{bash:touch three}}{{text:sub says}}]][[text:end]]"
+    played = driver.play(ACP.launch(model, prompt), policy=policy)
+    assert sorted(asked) == ["touch one", "touch three", "touch two"]
+    calls = {data["title"]: data for data in played.of("tool.call")}
+    assert {"touch one", "touch two", "touch three"} <= set(calls)
+    parents = {data["toolCallId"] for data in played.of("tool.call") if data["name"] == "Agent"}
+    assert {calls["touch three"]["parentToolCallId"]} == parents
+    usage = played.of("usage.update")[-1]
+    assert usage["input"] == 100 * len(model.calls)
