@@ -25,12 +25,13 @@ def new_id() -> str:
     return ids.new_id("trc")
 
 
-def of_request(traceparent: str, own: str) -> str:
-    """Return the trace that a caller goes on with: `traceparent`, or else its `X-Trace-Id`, or else a new one."""
+def of_request(traceparent: str, own: str, request_id: str) -> str:
+    """Return the trace that a caller goes on with: `traceparent`, or else its `X-Trace-Id`, or else one that begins with this
+    request, the same for the same request id."""
     parent = _PARENT.match(traceparent)
     if parent and not traceparent.startswith("ff"):
         return parent[1]
-    return own if _OWN.match(own) else new_id()
+    return own if _OWN.match(own) else ids.derived_id("trc", request_id)
 
 
 def parent(trace_id: str) -> str:

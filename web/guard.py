@@ -76,7 +76,8 @@ def release_connection() -> None:
 def _enter() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.match(given) else ids.new_id("req")
-    g.trace_id = trace.of_request(request.headers.get(trace.HEADER, ""), request.headers.get("X-Trace-Id", ""))
+    told = request.headers
+    g.trace_id = trace.of_request(told.get(trace.HEADER, ""), told.get("X-Trace-Id", ""), g.request_id)
     start_context(trace_id=g.trace_id)
     named = request.view_args or {}
     label(run_id=named.get("run_id"), session_id=named.get("session_id"))

@@ -17,6 +17,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> list[str]:
     found: dict[str, Any] = {
         "runId": "run_1",
         "sessionId": "ses_1",
+        "traceId": "trc_1",
         "status": "failed",
         "summary": "It failed: no route (transport_error)",
         "advice": "Check the address.",
@@ -37,7 +38,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> list[str]:
 
 def test_the_words_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(monkeypatch)[:5] == [
-        "run_1 is failed in ses_1",
+        "run_1 is failed in ses_1, trace trc_1",
         "It failed: no route (transport_error)",
         "→ Check the address.",
         "  lease      epoch 2, nobody holds it",

@@ -154,7 +154,7 @@ def test_an_executors_log_does_not_grow_without_bound(tmp_path: Any) -> None:
     ],
 )
 def test_a_caller_s_trace_goes_on(parent: str, own: str, expected: str | None) -> None:
-    found = trace.of_request(parent, own)
+    found = trace.of_request(parent, own, "req_1")
     assert found == expected or (expected is None and found.startswith("trc_"))
 
 
@@ -164,4 +164,4 @@ def test_a_trace_is_passed_on_with_a_span_of_its_own() -> None:
     for told in (first, trace.parent("trc_01M7WA27HG4X5N6MED0J9JNNQR")):
         version, trace_id, span, flags = told.split("-")
         assert (version, len(trace_id), len(span), flags) == ("00", 32, 16, "01")
-    assert trace.of_request(first, "") == "4b" * 16
+    assert trace.of_request(first, "", "req_1") == "4b" * 16
