@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import pytest
@@ -76,3 +77,16 @@ def test_it_works_remembers_and_ends(executor: Executor, provider: Provider) -> 
         second = Launch("run_2", "ses_1", 1, second_prompt, resume=resume, settings=settings)
         events = [event for step in play(executor, provider, second) for event in step.events]
         assert "the door is blue" in "".join(data["text"] for type_, data in events if type_ == "message.stop")
+
+
+def test_an_agent_by_a_command_of_the_operator_s_works(sandboxes: LocalSandboxes) -> None:
+    folder = Path(__file__).resolve().parents[2] / "support"
+    provider = AcpProvider({"command": f"/usr/bin/python3 {folder}/acp_agent.py", "mounts": str(folder)})
+    assert provider.readiness({}).failure is None
+    executor = sandboxes.start(SandboxSpec("ses_2", 1, provider.mounts(), {}))
+    steps = play(executor, provider, Launch("run_1", "ses_2", 1, "hello"))
+    (outcome,) = [step.outcome for step in steps if step.outcome]
+    assert outcome.status is RunStatus.SUCCEEDED, outcome
+    assert executor.read_file("a.txt", offset=0, limit=100)[0] == b"hello"
+    types = [type_ for step in steps for type_, _ in step.events if not type_.endswith("delta")]
+    assert types == ["message.stop", "tool.call", "tool.result"]
