@@ -1,7 +1,8 @@
 """The names of holders in leases, and the end of leases whose holder is known to be dead.
 
-A worker that was killed keeps its runs until their leases are over. Where its death can be seen, on the machine it ran on, nobody
-needs to wait for that. Nothing depends on this being right: whoever claims a run fences off the holder before (decision 2).
+A worker that was killed keeps its runs, and the sandboxes it was at work on, until their leases are over. Where its death can be
+seen, on the machine it ran on, nobody needs to wait for that. Nothing depends on this being right: whoever claims a run fences off
+the holder before (decision 2), and every change of a sandbox is conditional on the lease.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from app.log import logger
-from app.services import runs
+from app.services import runs, worker_rows
 
 
 def name_of_this_process() -> str:
@@ -33,8 +34,8 @@ def is_dead(owner: str) -> bool:
 
 def end_leases_of_the_dead() -> int:
     """End the leases that dead processes of this machine hold; return how many."""
-    dead = [owner for owner in runs.list_holders() if is_dead(owner)]
-    ended = runs.end_leases_of(dead) if dead else 0
+    dead = [owner for owner in {*runs.list_holders(), *worker_rows.list_holders()} if is_dead(owner)]
+    ended = runs.end_leases_of(dead) + worker_rows.end_leases_of(dead) if dead else 0
     if ended:
         logger.warning("workers have died", owners=dead, leases=ended)
     return ended

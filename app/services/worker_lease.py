@@ -5,8 +5,6 @@ It is taken and renewed in the database; its holder counts itself out by its own
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from app import db
 from app.domain.lease import Lease
 from app.errors import AppError, Unavailable
 from app.models import SessionWorker
-from app.services import worker_rows
+from app.services import holders, worker_rows
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
@@ -36,7 +34,7 @@ class WorkerLeases:
     """Takes session workers for the operations of this process."""
 
     def __init__(self, owner: str, seconds: float) -> None:
-        self._owner = owner or f"{socket.gethostname()}:{os.getpid()}"
+        self._owner = owner or holders.name_of_this_process()
         self._seconds = seconds
 
     @contextmanager

@@ -9,7 +9,7 @@ says otherwise (`may_hold_unsaved`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import peewee
@@ -89,6 +89,20 @@ def release_lease(session_id: str, epoch: int) -> None:
         SessionWorker.update(lease_owner=None, lease_until=None).where(
             SessionWorker.session_id == session_id, SessionWorker.lease_epoch == epoch
         ).execute()
+
+
+def list_holders() -> list[str]:
+    """Return the owners of all leases that are not over."""
+    held = SessionWorker.select(SessionWorker.lease_owner).where(SessionWorker.lease_until > db.clock())
+    return [row.lease_owner for row in held.distinct() if row.lease_owner]
+
+
+def end_leases_of(owners: Sequence[str]) -> int:
+    """End the leases of holders that are dead, as if their time had passed; return how many."""
+    with db.transaction():
+        query = SessionWorker.update(lease_until=db.clock())
+        held = SessionWorker.lease_until > db.clock(), SessionWorker.lease_owner.in_(list(owners))
+        return int(query.where(*held).execute())
 
 
 # --- the life cycle, by the holder of the lease --------------------------------------------------------------------------

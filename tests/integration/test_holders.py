@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app import db
-from app.models import AgentRun
-from app.services import holders
+from app.models import AgentRun, ChatSession
+from app.services import holders, worker_rows
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
 
@@ -80,3 +80,17 @@ def test_the_leases_of_the_dead_end_at_once_and_all_others_stay(world: World, wo
     claim = world.claim()
     assert claim is not None
     assert (claim.run.id, claim.lost_lease) == (dead.id, True)  # it counts, as any lease that ran out
+
+
+def test_a_sandbox_that_a_dead_process_was_at_work_on_is_free_at_once(
+    world: World, worker: subprocess.Popen[bytes]
+) -> None:
+    name, session_id = name_of(worker), world.create("hello").session_id
+    worker_rows.ensure(ChatSession.get_by_id(session_id))
+    assert worker_rows.take_lease(session_id, name, 60) is not None
+    assert holders.end_leases_of_the_dead() == 0
+    worker.kill()
+    worker.wait()
+    assert holders.end_leases_of_the_dead() == 1
+    assert worker_rows.take_lease(session_id, "next", 60) is not None
+    assert holders.end_leases_of_the_dead() == 0
