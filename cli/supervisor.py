@@ -37,6 +37,8 @@ requests, Redis writes its file. The Procfile says it as `# grace: NAME 10 s`.""
 LOG_BYTES = 10 * 1024 * 1024
 LOG_LOOK_SECONDS = 2.0
 REDIS = "redis"
+LINGER_SECONDS = 3.0
+"""How long a process is waited for that may go on ending its work by itself: by then it listens no more."""
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Child:
     name: str
     argv: list[str]
     grace: float = GRACE_SECONDS
+    lingers: bool = False
     process: subprocess.Popen[bytes] | None = None
     mark: ProcessMark | None = None
     restarts: int = 0
@@ -192,11 +195,17 @@ class Supervisor:
         child.restarts += 1
 
     def _stop(self) -> None:
-        """End the others first, so that they can still write to Redis; Redis last."""
+        """End the others first, so that they can still write to Redis; Redis last. Those that linger are told, and left to it: what
+        they still do is for agents, which go on as well."""
+        lingering = [child.mark for child in self.children if child.lingers and child.mark is not None]
+        for mark in lingering:
+            mark.signal(signal.SIGTERM)
+        until = time.monotonic() + LINGER_SECONDS
         for of_redis in (False, True):
-            some = [child for child in self.children if (child.name == REDIS) is of_redis]
+            some = [child for child in self.children if (child.name == REDIS) is of_redis and not child.lingers]
             marks = [child.mark for child in some if child.mark is not None]
             processes.stop(marks, max((child.grace for child in some), default=0.0))
+        processes.wait_for_end(lingering, until - time.monotonic())
         self.record.write({})
 
     def _write(self) -> None:
@@ -244,13 +253,14 @@ def children_of(procfile: Path, instances: dict[str, int], without: list[str]) -
     """Return the children that a Procfile asks for: `worker: 2` makes `worker-1` and `worker-2`."""
     children = []
     text = procfile.read_text(encoding="utf-8")
-    graces = graces_of(text)
+    graces, lingering = graces_of(text), re.findall(r"(?m)^# lingers: (\S+)$", text)
     for name, command in parse_procfile(text).processes.items():
         if name in without:
             continue
         count = instances.get(name)
         names = [name] if count is None else [f"{name}-{n}" for n in range(1, count + 1)]
-        children += [Child(each, shlex.split(command), graces.get(name, GRACE_SECONDS)) for each in names]
+        grace = graces.get(name, GRACE_SECONDS)
+        children += [Child(each, shlex.split(command), grace, name in lingering) for each in names]
     return children
 
 

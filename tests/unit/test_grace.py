@@ -7,7 +7,7 @@ from pathlib import Path
 
 from honcho.environ import parse_procfile
 
-from cli.supervisor import GRACE_SECONDS, REDIS, children_of, graces_of
+from cli.supervisor import GRACE_SECONDS, LINGER_SECONDS, REDIS, children_of, graces_of
 from workers.__main__ import BELL_TIMEOUT_MS, HAND_BACK_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def graceful_timeout(path: str) -> float:
 
 def needs() -> dict[str, float]:
     worker = HAND_BACK_SECONDS + 2 * BELL_TIMEOUT_MS / 1000
-    web, proxy = graceful_timeout("web/gunicorn.conf.py"), graceful_timeout("web/model_proxy/gunicorn.conf.py")
+    web, proxy = graceful_timeout("web/gunicorn.conf.py"), LINGER_SECONDS  # it is left to end by itself
     others = {"worker": worker, "maintenance": worker, "scheduler": 0.0, "redis": 5.0}
     return {"web": web, "proxy": proxy, **others}
 

@@ -33,7 +33,9 @@ worker_class = "gevent"
 worker_connections = 10_000
 preload_app = False  # each worker builds its own container: connections and threads do not survive a fork
 timeout = 60  # of the loop, not of a call: a worker whose loop stands still for so long is replaced
-graceful_timeout = 30  # after SIGTERM: answers that are on their way come to their end, or are cut then
+graceful_timeout = max(
+    30, int(_settings.orphan_seconds)
+)  # after SIGTERM answers on their way end: agents go on for so long
 keepalive = 75
 limit_request_line = 8190
 limit_request_fields = 100
