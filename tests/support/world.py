@@ -129,8 +129,10 @@ def yes(request: HumanLoopRequest) -> human_loop.Reply:
 
 @contextmanager
 def open_world(var: Path, database_url: str, redis_url: str, **settings: Any) -> Iterator[World]:
-    """Build the back end in `var` and take everything down again at the end."""
-    values = {"var": var, "database_url": database_url, "redis_url": redis_url, "_env_file": None, **settings}
+    """Build the back end in `var` and take everything down again at the end. Agents reach their models directly: there is no process
+    beside this one."""
+    own = {"var": var, "database_url": database_url, "redis_url": redis_url, "_env_file": None}
+    values = {**own, "model_proxy": False, **settings}
     container = build(Settings(**values))
     world = World(container)
     try:
