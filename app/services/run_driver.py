@@ -52,13 +52,15 @@ from app.services.run_output import RunOutput
 from app.services.run_pause import LetGo, RunPause
 from app.services.run_start import RunStart
 from app.services.run_sync import RunSync
-from app.services.session_workers import SessionWorkers
+from app.services.session_workers import Ready, SessionWorkers
 from app.services.watermarks import NO_ROOM, Watermarks
 
 FLUSH_SECONDS = 0.5
 TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
 ROOM_SECONDS = 1.0
+STORE_SECONDS, STORE_PAUSE_SECONDS = 120.0, 2.0
+"""How long the start of a sandbox waits for an object store that is away, and between two tries."""
 NO_SPACE_STATUS = 507
 """How an executor says that its disk is full."""
 
@@ -293,9 +295,8 @@ class RunDriver:
         return provider.readiness(self._parts.settings.provider_settings).failure
 
     def _prepare_sandbox(self) -> Executor | None:
-        session = ChatSession.get_by_id(self._run.session_id)
         try:
-            ready = self._parts.session_workers.ensure_running(session, labels=self._labels(), on_phase=self._on_phase)
+            ready = self._ready_sandbox()
         except _Canceled:
             return None
         except AppError as error:
@@ -309,6 +310,24 @@ class RunDriver:
             self._log.append([now_draft(EventType.RUN_WARNING, data, self._run.attempt)])
         self._generation = ready.worker.generation
         return ready.executor
+
+    def _ready_sandbox(self) -> Ready:
+        """Have the session's sandbox ready. An object store that is away is no fault of the run's: it is awaited for a while."""
+        session = ChatSession.get_by_id(self._run.session_id)
+        end = time.monotonic() + STORE_SECONDS
+        while True:
+            try:
+                return self._parts.session_workers.ensure_running(
+                    session, labels=self._labels(), on_phase=self._on_phase
+                )
+            except Unavailable as error:
+                if error.code != "store_unavailable" or time.monotonic() > end:
+                    raise
+                logger.warning("run waits for the object store", epoch=self._lease.epoch, error=error.message)
+            until = time.monotonic() + STORE_PAUSE_SECONDS
+            while time.monotonic() < until:
+                self._on_phase("waiting")
+                self._inbox.get(TICK_SECONDS)
 
     def _on_phase(self, phase: str) -> None:
         """Heard again and again while a sandbox is awaited or filled, which may take long: a stop must not wait for its end."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from app.domain.run_state import RunStatus
 from app.errors import Unavailable
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
 from app.ports import ExecutorError
-from app.services import human_loop, worker_rows
+from app.services import human_loop, run_driver, worker_rows
 from app.services.event_log import RunLog
 from app.services.log_check import check
 from app.services.run_attempt import now_draft
@@ -362,6 +363,33 @@ def test_a_holder_that_cannot_read_the_log_because_redis_is_away_does_not_count(
         world.expire_lease(run.id)
     ended = world.drive()
     assert (ended.status, ended.failures) == ("succeeded", 0)
+
+
+@sqlite_only
+def test_a_run_whose_files_cannot_be_brought_back_waits_for_the_store(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create("/write a.txt one", options={"approval": "all"})
+    first = world.drive()
+    world.container.session_workers.stop(first.session_id)
+    world.container.session_workers.remove(first.session_id)
+    store, calls = world.container.store, 0
+    get = store.get
+
+    def away(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls <= 4:
+            raise Unavailable("store_unavailable", "away")
+        return get(*arguments)
+
+    monkeypatch.setattr(run_driver, "STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(store, "get", away)
+    run = world.create("/run cat a.txt", first.session_id, options={"approval": "all"})
+    world.drive()
+    run = world.run(run.id)
+    assert (run.status, run.attempt, run.failures) == ("succeeded", 1, 0), run.failure_message
+    assert calls > 4
 
 
 @sqlite_only
