@@ -112,11 +112,13 @@ def test_a_run_that_is_stopped_at_any_moment_is_canceled_and_nothing_of_it_is_le
         )
         assert check(run.id, world.container.stream) == []
         assert world.types(run.id)[-1] == "run.closed"
-    times = sorted(each.seconds for each in stopped if each.in_time)
+    slowest = sorted((each for each in stopped if each.in_time), key=lambda each: each.seconds)
+    times = [each.seconds for each in slowest]
     assert len(times) > CANCELS // 2
     p95 = times[int(len(times) * 0.95) - 1]
     figures.add("stopped p95", f"{p95:.1f} s", bar="<= 5 s", met=p95 <= 5)
     figures.add("stopped max", f"{times[-1]:.1f} s", bar="<= 15 s", met=times[-1] <= 15)
+    figures.add("slowest", ", ".join(f"{each.run.prompt[:16]!r} {each.seconds:.1f} s" for each in slowest[-6:]))
 
 
 @pytest.mark.promise("R13")
