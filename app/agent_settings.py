@@ -74,6 +74,11 @@ class AgentSettings(BaseSettings):
         validation_alias=_names("PADDOCK_CODEX_PATH"),
         description="Another Codex binary than the installed wheel's.",
     )
+    opencode_path: str = Field(
+        "",
+        validation_alias=_names("PADDOCK_OPENCODE_PATH"),
+        description="Another OpenCode binary than the installed one.",
+    )
 
     model_proxy: bool = Field(
         True,
@@ -165,7 +170,7 @@ class AgentSettings(BaseSettings):
     @property
     def agent_paths(self) -> dict[str, str]:
         """Binaries that are named instead of the installed ones, by provider; unset ones are left out."""
-        paths = {"claude-code": self.claude_code_path, "codex-cli": self.codex_path}
+        paths = {"claude-code": self.claude_code_path, "codex-cli": self.codex_path, "opencode": self.opencode_path}
         return {kind: path for kind, path in paths.items() if path}
 
     @property

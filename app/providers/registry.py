@@ -12,6 +12,8 @@ from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.claude_code.provider import KIND as CLAUDE_CODE
 from app.providers.codex_cli import CodexProvider
 from app.providers.codex_cli.provider import KIND as CODEX
+from app.providers.opencode import OpenCodeProvider
+from app.providers.opencode.provider import KIND as OPENCODE
 from app.providers.scripted import ScriptedProvider
 
 
@@ -42,6 +44,7 @@ def build_registry(mode: str, paths: Mapping[str, str], acp: Mapping[str, str] |
     real: list[Provider] = [
         ClaudeCodeProvider(binaries.get(CLAUDE_CODE)),
         CodexProvider(binaries.get(CODEX)),
+        OpenCodeProvider(binaries.get(OPENCODE)),
         AcpProvider(acp, binaries.get(CLAUDE_CODE)),
         ScriptedProvider(),
     ]

@@ -11,6 +11,7 @@ from app.ports import Provider
 from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.codex_cli import CodexProvider
+from app.providers.opencode import OpenCodeProvider
 from tests.support.model_server import ModelServer
 
 KEY = "sk-scripted"
@@ -48,7 +49,8 @@ SUBJECTS = {
     subject.kind: subject
     for subject in (
         Subject("claude-code", ClaudeCodeProvider, _anthropic, "Bash", "Write", "claude-sonnet-4-5"),
-        Subject("codex-cli", CodexProvider, _openai, "exec_command", "apply_patch"),
         Subject("acp", AcpProvider, _anthropic, "Bash", "Write", "claude-sonnet-4-5"),  # claude-agent-acp
+        Subject("codex-cli", CodexProvider, _openai, "exec_command", "apply_patch"),
+        Subject("opencode", OpenCodeProvider, _openai, "bash", "write", "a-model"),  # a GPT would get apply_patch
     )
 }

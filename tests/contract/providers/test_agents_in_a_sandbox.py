@@ -16,6 +16,7 @@ from app.ports import AgentHost, AgentStart, Executor, Provider, SandboxSpec
 from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from app.providers.codex_cli import CodexProvider
+from app.providers.opencode import OpenCodeProvider
 from app.providers.scripted import ScriptedProvider
 from tests.support.model_server import ModelServer
 
@@ -23,11 +24,13 @@ PROMPTS = {
     "scripted": ("/write /workspace/a.txt hello\n/run cat a.txt\n/remember the door is blue", "/recall"),
     "claude-code": ("the door is blue [[write:a.txt:hello]][[bash:cat a.txt; touch b.txt]]", "[[recall]]"),
 }
-PROMPTS["acp"] = PROMPTS["codex-cli"] = PROMPTS["claude-code"]
+PROMPTS["acp"] = PROMPTS["codex-cli"] = PROMPTS["opencode"] = PROMPTS["claude-code"]
+MODELS = {"opencode": "a-model"}  # a GPT would get apply_patch instead of write
 
 
 @pytest.fixture(
-    params=[ScriptedProvider, ClaudeCodeProvider, CodexProvider, AcpProvider], ids=lambda provider: provider().kind
+    params=[ScriptedProvider, ClaudeCodeProvider, CodexProvider, OpenCodeProvider, AcpProvider],
+    ids=lambda provider: provider().kind,
 )
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Callable[[], Provider] = request.param
@@ -64,7 +67,8 @@ def test_it_works_remembers_and_ends(executor: Executor, provider: Provider) -> 
         settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-scripted"}
         settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-scripted"}
         first_prompt, second_prompt = PROMPTS[provider.kind]
-        first = Launch("run_1", "ses_1", 1, first_prompt, settings=settings)
+        chosen = MODELS.get(provider.kind)
+        first = Launch("run_1", "ses_1", 1, first_prompt, chosen, settings=settings)
         steps = play(executor, provider, first)
         (outcome,) = [step.outcome for step in steps if step.outcome]
         assert outcome.status is RunStatus.SUCCEEDED, outcome
@@ -74,7 +78,7 @@ def test_it_works_remembers_and_ends(executor: Executor, provider: Provider) -> 
         resume = ResumePoint(conversation)
         (found,) = executor.link_agent_data(provider.probes(Launch("run_1", "ses_1", 2, "", resume=resume)))
         assert (found.exists, found.contains) == (True, True)
-        second = Launch("run_2", "ses_1", 1, second_prompt, resume=resume, settings=settings)
+        second = Launch("run_2", "ses_1", 1, second_prompt, chosen, resume=resume, settings=settings)
         events = [event for step in play(executor, provider, second) for event in step.events]
         assert "the door is blue" in "".join(data["text"] for type_, data in events if type_ == "message.stop")
 

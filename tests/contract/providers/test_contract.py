@@ -123,8 +123,8 @@ def test_a_command_that_fails_is_told_as_an_error(driver: PipeDriver, subject: S
 
 
 def test_a_huge_output_is_taken(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
-    count = "python3 -c 'print(\"x\" * 3_000_000)'; touch x"
-    played = driver.play(subject.launch(model, f"[[bash:{count}]][[text:went on]]"))
+    flood = "yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx | head -c 3000000; touch x"
+    played = driver.play(subject.launch(model, f"[[bash:{flood}]][[text:went on]]"))
     assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
     (result,) = played.of("tool.result")
     assert "xxxx" in result["output"]

@@ -1,0 +1,165 @@
+"""Starting OpenCode, and finding out whether it can start.
+
+It asks for everything but reading, searching, its todo list, questions and sub-agents (whose own calls ask). A repository cannot
+configure it: `OPENCODE_DISABLE_PROJECT_CONFIG` and `OPENCODE_PURE` keep most of its settings from being read, but not all (1.18.33
+still runs its plugins), so the bridge refuses to start in a workspace that holds any; see tests/contract/providers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from app.domain.capabilities import Capabilities
+from app.domain.failure import Failure, FailureCode
+from app.domain.turn import AgentCommand, Launch, Probe
+from app.ports import Readiness, Turn
+from app.providers.binaries import is_address, not_starting, version_of
+from app.providers.opencode.turn import OpenCodeTurn
+from app.providers.opencode.wire import LANE
+
+KIND = "opencode"
+FOLDER = "/opt/agents/opencode"
+"""Where the sandbox shows the folder of the binary."""
+
+HOME = "/home/agent"
+DEFAULT_MODEL = "gpt-5.5"
+DEFAULT_ADDRESS = "https://api.openai.com/v1"
+LIMIT = {"context": 200_000, "output": 32_000}
+"""Of the model, in tokens; the conversation is summarised before that."""
+UNASKED = ("read", "glob", "grep", "list", "lsp", "todowrite", "todoread", "question", "task")
+
+TEXT_LINES = ('{"type":"event","event":{"type":"message.part.delta"',)
+"""The pieces of a text, which comes whole afterwards."""
+
+_SWITCHES = (
+    "OPENCODE_DISABLE_AUTOUPDATE",
+    "OPENCODE_DISABLE_CLAUDE_CODE",
+    "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+    "OPENCODE_DISABLE_EXTERNAL_SKILLS",
+    "OPENCODE_DISABLE_LSP_DOWNLOAD",
+    "OPENCODE_DISABLE_MODELS_FETCH",
+    "OPENCODE_DISABLE_PROJECT_CONFIG",
+    "OPENCODE_DISABLE_SHARE",
+    "OPENCODE_ENABLE_QUESTION_TOOL",
+    "OPENCODE_PURE",
+)
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "npm_config_cache": "/tmp/npm",  # noqa: S108 - in the sandbox: not to be saved with the agent's state
+    **dict.fromkeys(_SWITCHES, "1"),
+}
+
+
+class OpenCodeProvider:
+    """See the module."""
+
+    kind = KIND
+
+    def __init__(self, binary: Path | None = None) -> None:
+        """`binary` is looked for where it is not given: where `make agents` puts it, then on PATH."""
+        self._given = binary
+        self.capabilities = Capabilities(
+            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True
+        )
+
+    def readiness(self, settings: Mapping[str, str]) -> Readiness:
+        binary = self._find_binary()
+        if binary is None:
+            return Readiness(False, None, self._not_installed())
+        version = version_of(binary)
+        if version is None:
+            return Readiness(True, None, not_starting(binary))
+        return Readiness(True, version, _missing(settings))
+
+    def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
+        return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
+
+    def mounts(self) -> Mapping[str, str]:
+        binary = self._find_binary()
+        return {FOLDER: str(binary.parent)} if binary else {}
+
+    def probes(self, launch: Launch) -> Sequence[Probe]:
+        """Whether the conversation holds the prompt is asked of the server itself: its store is a database."""
+        return (Probe(".local/share/opencode/opencode.db", "SQLite format 3"),) if launch.resume else ()
+
+    def command(self, launch: Launch) -> AgentCommand:
+        binary = self._find_binary()
+        inside = f"{FOLDER}/{binary.name}" if binary else "opencode"
+        config = orjson.dumps(_config(launch)).decode()
+        return AgentCommand(
+            argv=["/opt/paddock/python", "-I", "-S", "/opt/paddock/executor/opencode_bridge.py", inside],
+            env={
+                **_ENVIRONMENT,
+                "OPENAI_API_KEY": launch.settings.get("OPENAI_API_KEY", ""),
+                "OPENCODE_CONFIG_CONTENT": config,
+            },
+            secrets=("OPENAI_API_KEY",),
+            text_lines=TEXT_LINES,
+        )
+
+    def begin(self, launch: Launch) -> Turn:
+        return OpenCodeTurn(launch, launch.model or DEFAULT_MODEL)
+
+    def _not_installed(self) -> Failure:
+        message = f"There is no file {self._given}." if self._given else "OpenCode is not installed."
+        remedy = "Run `make agents`."
+        if self._given:
+            remedy = "Let PADDOCK_OPENCODE_PATH name OpenCode's binary, or unset it."
+        return Failure(FailureCode.SETUP_FAILED, message, remedy)
+
+    def _find_binary(self) -> Path | None:
+        if self._given is not None:
+            return self._given if self._given.is_file() else None
+        return _installed()
+
+
+def _config(launch: Launch) -> dict[str, object]:
+    model = launch.model or DEFAULT_MODEL
+    address = launch.settings.get("OPENAI_BASE_URL") or DEFAULT_ADDRESS
+    lane = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "Paddock",
+        "options": {"baseURL": address, "apiKey": "{env:OPENAI_API_KEY}"},
+        "models": {model: {"name": model, "tool_call": True, "limit": LIMIT}},
+    }
+    return {
+        "model": f"{LANE}/{model}",
+        "small_model": f"{LANE}/{model}",
+        "autoupdate": False,
+        "share": "disabled",
+        "snapshot": False,
+        "enabled_providers": [LANE],
+        "provider": {LANE: lane},
+        "permission": {"*": "ask", **dict.fromkeys(UNASKED, "allow")},
+    }
+
+
+def _installed() -> Path | None:
+    for found in Path(sys.prefix).glob("agents/opencode/node_modules/opencode-*/bin/opencode"):
+        return found
+    on_path = shutil.which("opencode")
+    return Path(on_path).resolve() if on_path else None
+
+
+def _missing(settings: Mapping[str, str]) -> Failure | None:
+    if not settings.get("OPENAI_API_KEY"):
+        return Failure(
+            FailureCode.AUTH_MISSING,
+            "OpenCode has no key.",
+            "Set OPENAI_API_KEY in the environment or .env, then run `make up` again.",
+        )
+    address = settings.get("OPENAI_BASE_URL")
+    if address and not is_address(address):
+        return Failure(
+            FailureCode.SETUP_FAILED,
+            "OPENAI_BASE_URL is not an http or https address.",
+            f"Set it to an address such as {DEFAULT_ADDRESS}, or unset it.",
+        )
+    return None
