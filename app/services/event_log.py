@@ -33,6 +33,8 @@ PENDING_BYTES = 1_048_576
 """Above either, what only Redis has is written to SQL at once: memory stays bounded."""
 TRIM_EVERY = 500
 CHUNK = 500
+JOINED_EVENTS, JOINED_BYTES = 100, 262_144
+"""Above either, text that was held back to go to Redis in one call with what follows it goes."""
 OVERLAP = 50
 """How many of the events that both stores hold a new holder compares."""
 ALL = 1_000_000
@@ -57,6 +59,9 @@ class RunLog:
         self._pending_bytes = 0
         self._pending_since = 0.0
         self._records: dict[int, int] = {}
+        self._more_follows = False
+        self._unsent: list[Event] = []  # of `_pending`, in order, its end
+        self._unsent_bytes = 0
         self._sealed = False
 
     @classmethod
@@ -78,6 +83,14 @@ class RunLog:
                 self._records[attempt] = max(found, *(_record(event, attempt) for event in self._pending), 0)
             return self._records[attempt]
 
+    def join(self, more_follows: bool) -> None:
+        """Say whether the next text is at hand: then the text appended now goes to Redis with it, in one call. A reader of a flood is
+        held up by calls, not by bytes. Nothing is held back once no more follows."""
+        with self._lock:
+            self._more_follows = more_follows
+            if not more_follows:
+                self._push()
+
     def append(self, drafts: Sequence[Draft], change: Change | None = None) -> list[Event]:
         """Append the events of one journal record, or events of the driver's own; all or none.
 
@@ -92,12 +105,17 @@ class RunLog:
                 self._save(self._pending + events, change)
                 self._took(events)
                 self._settle()
-                if events:
-                    self._send(events)
+                self._push(events)
             elif events:
-                self._send(events)
+                if not self._more_follows or self._unsent_bytes + size >= JOINED_BYTES:
+                    self._push(events)
+                else:
+                    self._unsent += events
+                    self._unsent_bytes += size
                 self._took(events)
                 self._keep(events, size)
+                if len(self._unsent) >= JOINED_EVENTS:
+                    self._push()
             if events:
                 self._observe("paddock_event_append_seconds", time.monotonic() - begun)
             return events
@@ -123,6 +141,7 @@ class RunLog:
         repeats that (`log_closing.close_streams`)."""
         with self._lock:
             self._require()
+            self._push()
             events, _ = self._number(drafts)
             if not events or events[-1].type != EventType.RUN_CLOSED:
                 raise ValueError("a log ends with run.closed")
@@ -140,8 +159,8 @@ class RunLog:
     def forget(self) -> None:
         """Drop what is kept: the lease is lost, or the log sealed."""
         with self._lock:
-            self._pending = []
-            self._pending_bytes = 0
+            self._pending, self._unsent = [], []
+            self._pending_bytes = self._unsent_bytes = 0
 
     # --- events and the buffer ---------------------------------------------------------------------------------------------
 
@@ -254,6 +273,12 @@ class RunLog:
                 return []
             tail += [event] if event.seq > saved else []
         return tail
+
+    def _push(self, events: Sequence[Event] = ()) -> None:
+        """Give Redis what was held back, and these events after it."""
+        held, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if held or events:
+            self._send([*held, *events])
 
     def _send(self, events: Sequence[Event]) -> None:
         def offer() -> None:

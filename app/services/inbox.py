@@ -65,6 +65,12 @@ class Inbox:
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def has_record(self) -> bool:
+        """True where the next item that is no signal is a record, and is here."""
+        with self._changed:
+            return bool(self._items) and isinstance(self._items[0], Record)
+
     def get(self, timeout: float) -> Item | None:
         """Return the next item, signals first; None after `timeout` seconds."""
         with self._changed:

@@ -383,6 +383,7 @@ class RunDriver:
             self._lease.require()
             match item:
                 case Record():
+                    self._log.join(self._inbox.has_record)
                     if attempt.take(item) and attempt.outcome is None:
                         self._sync.request()
                     self._watch_ending(attempt, item)

@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -175,12 +176,17 @@ def latencies(world: World, count: int) -> list[float]:
 def test_whoever_takes_over_a_flood_cuts_at_the_same_record(world: World) -> None:
     run = flooding(world, f"/flood {FLOOD // 4}\n/slow 40 25\n/say and out")
     kills = 10 if LONG else 2
-    with open_fleet(world, 1, PADDOCK_RUN_LOG_BYTES=str(CAP), PADDOCK_LEASE_SECONDS="2") as fleet:
+    with (
+        ThreadPoolExecutor(1) as beside,
+        open_fleet(world, 1, PADDOCK_RUN_LOG_BYTES=str(CAP), PADDOCK_LEASE_SECONDS="2") as fleet,
+    ):
+        eventually(lambda: "tool.call" in world.types(run.id), 60, what="the flood begins")
+        cut = beside.submit(cut_when_stepped_once, world, world.run(run.id))  # now: at its end the journal may go
         kill_at_marks(world, run, fleet, kills)
         eventually(lambda: world.run(run.id).finished_at, 600, what="the run ends")
+        assert cut_of(world, run) == cut.result()
     assert world.run(run.id).status == "succeeded"
     assert_cut(world, run)
-    assert cut_of(world, run) == cut_when_stepped_once(world, run)
 
 
 def kill_at_marks(world: World, run: AgentRun, fleet: Fleet, kills: int) -> None:
@@ -204,7 +210,6 @@ def cut_of(world: World, run: AgentRun) -> str:
 
 
 def cut_when_stepped_once(world: World, run: AgentRun) -> str:
-    run = world.run(run.id)
     provider = world.container.providers.get("scripted")
     launch = run_launch.recall(run, {})
     turn, output = provider.begin(launch), RunOutput(run, CAP, provider.command(launch).text_lines, Redactor([]))

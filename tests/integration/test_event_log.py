@@ -61,6 +61,48 @@ def test_text_is_in_redis_at_once_and_in_sql_after_a_flush(stream: PlannedStream
     assert check(run.id, stream) == []
 
 
+def test_text_whose_next_is_at_hand_goes_to_redis_with_it(
+    stream: PlannedStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = log_world.new_run()
+    log = log_world.take_over(run.id, stream)
+    calls: list[list[int]] = []
+    stream.before_append = lambda events: calls.append(seqs(list(events)))
+    log.join(True)
+    log.append([log_world.delta(1), log_world.delta(1, "b")])
+    log.append([log_world.delta(2)])
+    assert calls == []
+    log.join(False)
+    log.append([log_world.delta(3)])
+    assert calls == [[2, 3, 4], [5]]
+    log.join(True)
+    log.append([log_world.delta(4)])
+    log.append([log_world.status("running")])  # state waits for nothing, and nothing before it is left behind
+    assert calls[2:] == [[6, 7]]
+    monkeypatch.setattr(event_log, "JOINED_EVENTS", 3)
+    for record in range(5, 9):
+        log.append([log_world.delta(record)])
+    assert calls[3:] == [[8, 9, 10]]
+    log.flush()
+    assert seqs(log_world.in_sql(run.id)) == list(range(1, 12))
+    log.join(False)
+    assert log_world.in_sql(run.id) == stream.read(run.id, 0, 20)
+    assert check(run.id, stream) == []
+
+
+def test_text_that_was_held_back_when_its_holder_was_dropped_is_in_redis_after_the_next(stream: PlannedStream) -> None:
+    run = log_world.new_run()
+    log = log_world.take_over(run.id, stream)
+    log.join(True)
+    log.append([log_world.delta(1)])
+    log.flush()  # as at a hand-back
+    log.append([log_world.delta(2)])  # only here: its record is stepped again
+    after = log_world.take_over(run.id, stream)
+    assert after.last_record(1) == 1
+    assert seqs(stream.read(run.id, 0, 10)) == [1, 2]
+    assert check(run.id, stream) == []
+
+
 def test_state_is_in_sql_with_its_row_and_all_before_it_ahead_of_redis(stream: PlannedStream) -> None:
     run = log_world.new_run()
     log = log_world.take_over(run.id, stream)

@@ -54,6 +54,12 @@ def cut(redis: RedisServer, run_id: str, above: int) -> None:
                 client.xdel(stream_key(run_id), entry_id)
 
 
+class Joining(Holder):
+    """Text goes to Redis together with that of the next record, now and then."""
+
+    joins = True
+
+
 # --- two holders --------------------------------------------------------------------------------------------------------
 
 
@@ -63,7 +69,7 @@ def stage(run_id: str, stream: PlannedStream, old: Holder, dice: random.Random) 
 
     def take_over(_: Sequence[Event] = ()) -> None:
         stream.before_append = stream.after_append = lambda events: None
-        taken.append(Holder(run_id, stream, JOURNAL))
+        taken.append(Joining(run_id, stream, JOURNAL))
         for _ in range(dice.randint(0, 2)):
             taken[0].step()
 
@@ -89,6 +95,7 @@ def goes_on(stale: Holder, dice: random.Random) -> None:
     for _ in range(5):
         dice.choice(acts)()
     stale.step()
+    stale.log.join(False)
     stale.log.append([log_world.status("running")], log_world.finish(stale.run_id))
     pytest.fail("a stale holder ended the run")
 
@@ -104,7 +111,7 @@ def test_staged_take_overs_with_two_holders_double_and_lose_nothing(
     done = 0
     while done < take_overs:
         run = log_world.new_run()
-        holder = Holder(run.id, stream, JOURNAL)
+        holder = Joining(run.id, stream, JOURNAL)
         for _ in range(5):
             holder = stage(run.id, stream, holder, dice)
             done += 1
@@ -124,7 +131,7 @@ def test_holders_in_parallel_threads_double_and_lose_nothing(
         with db.connection():
             while AgentRun.get_by_id(run_id).finished_at is None:
                 try:
-                    holder = Holder(run_id, stream, JOURNAL)  # takes the lease from whoever has it
+                    holder = Joining(run_id, stream, JOURNAL)  # takes the lease from whoever has it
                     for _ in range(dice.randint(1, LENGTH)):
                         holder.step()
                         holder.log.flush_due(0.001)

@@ -1,4 +1,4 @@
--- Append the events of one journal record, all or none, and tell the hubs (ARCHITECTURE decisions 2 and 7).
+-- Append the events of whole journal records, all or none, and tell the hubs (ARCHITECTURE decisions 2 and 7).
 --
 -- KEYS[1]  paddock:run:{runId}:events   stream: its newest entry says what may come next; gets `<epoch>-<seq>` per event
 -- KEYS[2]  paddock:run:{runId}:live     pub/sub channel: gets one message, ARGV from the second on, joined by line feeds
