@@ -10,30 +10,35 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import peewee
 import pytest
 
 from app import db
+from tests.support import capability_table, verdicts
 from tests.support.postgres import PostgresMissing, PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
-from tests.support.verdicts import (  # hooks and a fixture, taken up by their names
-    figures,
-    pytest_addoption,
-    pytest_collection_modifyitems,
-    pytest_runtest_logreport,
-    pytest_terminal_summary,
-)
+from tests.support.verdicts import figures, pytest_addoption
 
-__all__ = [
-    "figures",
-    "pytest_addoption",
-    "pytest_collection_modifyitems",
-    "pytest_runtest_logreport",
-    "pytest_terminal_summary",
-]
+__all__ = ["figures", "pytest_addoption"]
 
 TEMPLATE = "paddock_template"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    verdicts.pytest_collection_modifyitems(config, items)
+    capability_table.note(items)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    verdicts.pytest_runtest_logreport(report)
+    capability_table.take(report)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    capability_table.show(terminalreporter)
+    verdicts.pytest_terminal_summary(terminalreporter, config)
 
 
 def missing(reason: str) -> None:

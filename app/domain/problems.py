@@ -190,7 +190,9 @@ PROBLEMS: dict[str, Problem] = {
     "login_closed": Problem(
         503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."
     ),
-    "run_token_invalid": Problem(401, "The token of a run is not valid, or its run is over.", "Only a run's own agent has one."),
+    "run_token_invalid": Problem(
+        401, "The token of a run is not valid, or its run is over.", "Only a run's own agent has one."
+    ),
     "process_missing": Problem(503, "A kind of process that is needed does not run.", "Look at `make status`."),
     "hub_stopped": Problem(503, "A web process does not follow logs any more.", "Restart it: `make up`."),
     "internal": Problem(500, "A defect of the platform.", "Report it with the request id."),

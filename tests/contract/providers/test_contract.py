@@ -24,7 +24,12 @@ pytestmark = pytest.mark.real_agent
 
 @pytest.fixture(params=SUBJECTS)
 def subject(request: pytest.FixtureRequest) -> Subject:
-    return SUBJECTS[request.param]
+    """Skips what its agent does not declare."""
+    subject = SUBJECTS[request.param]
+    mark = request.node.get_closest_marker("capability")
+    if mark is not None and subject.make().capabilities.missing(mark.args):
+        pytest.skip(f"{subject.kind} does not declare {mark.args[0]}")
+    return subject
 
 
 @pytest.fixture
@@ -73,6 +78,7 @@ class StopAt:
         return None
 
 
+@pytest.mark.capability("stream")
 def test_text_streams_and_adds_up(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     played = driver.play(subject.launch(model, "[[text:Here is the answer to it.]]"))
     assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
@@ -82,6 +88,7 @@ def test_text_streams_and_adds_up(driver: PipeDriver, subject: Subject, model: M
     assert model.calls[0].key == KEY
 
 
+@pytest.mark.capability("stream")
 def test_thinking_streams_apart_from_text(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     played = driver.play(subject.launch(model, "[[think:let me think about it]][[text:So it is.]]"))
     assert [data["text"] for data in played.of("thinking.stop")] == ["let me think about it"]
@@ -89,6 +96,7 @@ def test_thinking_streams_apart_from_text(driver: PipeDriver, subject: Subject, 
     assert_deltas_join(played)
 
 
+@pytest.mark.capability("stream")
 def test_a_slow_stream_arrives_as_it_is_spoken(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     seen: list[str] = []
 
@@ -131,6 +139,7 @@ def test_a_huge_output_is_taken(driver: PipeDriver, subject: Subject, model: Mod
     assert texts(played) == ["went on"]
 
 
+@pytest.mark.capability("humanLoop")
 def test_what_is_not_allowed_does_not_happen_and_the_turn_goes_on(
     driver: PipeDriver, subject: Subject, model: ModelServer
 ) -> None:
@@ -146,6 +155,7 @@ def test_what_is_not_allowed_does_not_happen_and_the_turn_goes_on(
     assert [data["outcome"] for data in played.of("human_loop.resolved")] == ["answered", "answered"]
 
 
+@pytest.mark.capability("humanLoop")
 def test_what_a_policy_denies_does_not_happen(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     played = driver.play(subject.launch(model, "[[bash:touch made]][[text:went on]]"), policy=lambda _: "deny")
     assert results(played) == {subject.execute: "denied"}
@@ -154,6 +164,7 @@ def test_what_a_policy_denies_does_not_happen(driver: PipeDriver, subject: Subje
     assert texts(played)[-1] == "went on"
 
 
+@pytest.mark.capability("humanLoop")
 def test_a_person_is_asked_and_allows(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     prompt = "[[bash:touch made]][[write:b.txt:yes]][[text:done]]"
     played = driver.play(subject.launch(model, prompt), policy=ask_all, person=always("allow"))
@@ -167,6 +178,7 @@ def test_a_person_is_asked_and_allows(driver: PipeDriver, subject: Subject, mode
     assert sorted(path.name for path in driver.workspace.iterdir()) == ["b.txt", "made"]
 
 
+@pytest.mark.capability("humanLoop")
 def test_allow_always_asks_once(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     prompt = "[[bash:touch a]][[bash:touch b]][[text:done]]"
     played = driver.play(subject.launch(model, prompt), policy=ask_all, person=always("allow_always"))
@@ -174,6 +186,7 @@ def test_allow_always_asks_once(driver: PipeDriver, subject: Subject, model: Mod
     assert sorted(path.name for path in driver.workspace.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.capability("stop")
 def test_a_stop_while_a_person_is_asked_cancels(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     launch = subject.launch(model, "[[bash:touch made]][[text:went on]]")
     played = driver.play(launch, policy=ask_all, person=StopAt("human_loop.requested"))
@@ -182,12 +195,14 @@ def test_a_stop_while_a_person_is_asked_cancels(driver: PipeDriver, subject: Sub
     assert not (driver.workspace / "made").exists()
 
 
+@pytest.mark.capability("stop")
 def test_a_stop_in_mid_text_cancels(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     played = driver.play(subject.launch(model, "[[gate:never]]"), person=StopAt("message.delta"))
     assert played.outcome.status is RunStatus.CANCELED
     assert_deltas_join(played)
 
 
+@pytest.mark.capability("stop")
 def test_a_stop_in_mid_command_leaves_no_process(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     script = "import os,time; open('pid','w').write(str(os.getpid())); time.sleep(600)"
     launch = subject.launch(model, f'[[bash:python3 -c "{script}"]]')
@@ -205,9 +220,8 @@ def test_a_stop_in_mid_command_leaves_no_process(driver: PipeDriver, subject: Su
     eventually(lambda: not _is_alive(pid), 10, what="the command is gone")
 
 
+@pytest.mark.capability("questions")
 def test_a_question_is_answered(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
-    if not driver.provider.capabilities.questions:
-        pytest.skip("declares no questions")
     asked: list[Mapping[str, Any]] = []
 
     def person(type_: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -225,9 +239,8 @@ def test_a_question_is_answered(driver: PipeDriver, subject: Subject, model: Mod
     assert played.outcome.status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.capability("todo")
 def test_todos_are_told_whole(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
-    if not driver.provider.capabilities.todo:
-        pytest.skip("declares no todos")
     played = driver.play(subject.launch(model, f"{subject.todo_script}[[text:done]]"))
     last = played.of("todo.update")[-1]["todos"]
     assert [(todo["content"], todo["status"]) for todo in last] == [
@@ -237,6 +250,7 @@ def test_todos_are_told_whole(driver: PipeDriver, subject: Subject, model: Model
     assert len({todo["id"] for todo in last}) == 2
 
 
+@pytest.mark.capability("usage")
 def test_usage_is_what_the_server_counted(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     played = driver.play(subject.launch(model, "[[bash:touch a]][[bash:touch b]][[text:done]]"))
     calls = len(model.calls)
@@ -249,6 +263,20 @@ def test_usage_is_what_the_server_counted(driver: PipeDriver, subject: Subject, 
     assert (again["input"], again["output"]) == (100, 10)
 
 
+@pytest.mark.capability("steering")
+def test_a_steer_reaches_the_turn_that_runs(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    def person(type_: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if type_ != "message.delta" or "Before" not in data["text"]:
+            return None
+        model.open("steered")
+        return {"type": "steer", "id": "cmd_1", "text": "paint it blue. Continue."}
+
+    played = driver.play(subject.launch(model, "[[gate:steered]][[bash:touch x]][[text:end]]"), person=person)
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert "paint it blue" in str(model.calls[-1].body)
+
+
+@pytest.mark.capability("resume")
 def test_the_conversation_goes_on_after_its_process_ended(
     driver: PipeDriver, subject: Subject, model: ModelServer
 ) -> None:
@@ -260,6 +288,7 @@ def test_the_conversation_goes_on_after_its_process_ended(
     assert again.conversation_id == first.conversation_id
 
 
+@pytest.mark.capability("resume")
 def test_a_conversation_cut_by_a_kill_goes_on(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     probe = driver.provider.probes(subject.launch(model, "", resume=ResumePoint("*")))
 
@@ -280,6 +309,7 @@ def test_a_conversation_cut_by_a_kill_goes_on(driver: PipeDriver, subject: Subje
     assert str(model.calls[-1].body).count("the door is blue") == 1
 
 
+@pytest.mark.capability("resume")
 def test_a_conversation_that_is_gone_is_told_so(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     resume = ResumePoint("00000000-0000-4000-8000-000000000000")
     played = driver.play(subject.launch(model, "hello", resume=resume))
