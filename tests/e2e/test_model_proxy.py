@@ -67,10 +67,12 @@ def told(model: ModelServer, since: int) -> dict[str, int]:
             total["cacheRead"] += usage["cache_read_input_tokens"]
             total["cacheWrite5m"] += usage["cache_creation"]["ephemeral_5m_input_tokens"]
             total["cacheWrite1h"] += usage["cache_creation"]["ephemeral_1h_input_tokens"]
-        else:
-            total["input"] += usage["input_tokens"] - usage["input_tokens_details"]["cached_tokens"]
-            total["cacheRead"] += usage["input_tokens_details"]["cached_tokens"]
-        total["output"] += usage["output_tokens"]
+        else:  # OpenAI's two count what was cached in the input
+            given = usage.get("input_tokens", usage.get("prompt_tokens", 0))
+            details = usage.get("input_tokens_details") or usage["prompt_tokens_details"]
+            total["input"] += given - details["cached_tokens"]
+            total["cacheRead"] += details["cached_tokens"]
+        total["output"] += usage.get("output_tokens", usage.get("completion_tokens", 0))
     return total
 
 
@@ -96,7 +98,7 @@ def environments() -> Iterator[bytes]:
             yield environment
 
 
-@pytest.mark.parametrize("provider", ["claude-code", "codex-cli"])
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode"])
 def test_the_key_is_nowhere_in_the_sandbox_and_the_count_is_the_models_own(
     running: Stack, model: ModelServer, provider: str
 ) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.model_server.responses import error_body
+from tests.support.model_server.responses import error_body, patch_of
 from tests.support.model_server.scenario import REMINDER, Text, ToolCall, Turn
 
 __all__ = ["USAGE", "error_body", "history_of", "stream", "whole"]
@@ -60,7 +60,7 @@ def stream(body: dict[str, Any], blocks: list[Text | ToolCall]) -> Iterator[Part
         if isinstance(block, Text):
             yield from _text(body, block)
     for index, call in enumerate(calls):
-        yield _chunk(body, {"tool_calls": [{"index": index, **_call(call)}]})
+        yield _chunk(body, {"tool_calls": [{"index": index, **_call(body, call)}]})
     yield _chunk(body, {}, "tool_calls" if calls else "stop")
     yield {**_chunk(body, {}), "choices": [], "usage": USAGE}
 
@@ -74,7 +74,7 @@ def _text(body: dict[str, Any], text: Text) -> Iterator[Part]:
 
 def whole(body: dict[str, Any], blocks: list[Text | ToolCall]) -> dict[str, Any]:
     """Return the answer to a request that does not want a stream."""
-    calls = [_call(block) for block in blocks if isinstance(block, ToolCall)]
+    calls = [_call(body, block) for block in blocks if isinstance(block, ToolCall)]
     text = "".join("".join(block.pieces) for block in blocks if isinstance(block, Text) and block.kind == "text")
     message = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
@@ -93,8 +93,12 @@ def _chunk(body: dict[str, Any], delta: dict[str, Any], reason: str | None = Non
     }
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(body: dict[str, Any], call: ToolCall) -> dict[str, Any]:
+    """Return a call of one of the tools that the request offers: a GPT gets `apply_patch` instead of `write` and `edit`."""
     name, given = _named(call)
+    offered = {tool["function"]["name"] for tool in body.get("tools") or []}
+    if name in ("write", "edit") and name not in offered:
+        name, given = "apply_patch", {"patchText": patch_of(call)}
     return {"id": call.id, "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
 
 

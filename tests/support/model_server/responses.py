@@ -133,12 +133,8 @@ def _tool(item_id: str, index: int, call: ToolCall) -> Iterator[Part]:
 def _call(call: ToolCall) -> dict[str, Any]:
     given = call.input
     match call.name:
-        case "Write":
-            added = "\n".join(f"+{line}" for line in given["content"].splitlines())
-            named = _patch(f"*** Add File: {given['file_path']}\n{added}")
-        case "Edit":
-            change = f"@@\n-{given['old_string']}\n+{given['new_string']}"
-            named = _patch(f"*** Update File: {given['file_path']}\n{change}")
+        case "Write" | "Edit":
+            named = {"type": "custom_tool_call", "name": "apply_patch", "input": patch_of(call)}
         case "Bash":
             named = _function("exec_command", cmd=given["command"])
         case "Read":
@@ -159,8 +155,15 @@ def _question(each: dict[str, Any]) -> dict[str, Any]:
     return {"header": each["header"], "question": each["question"], "options": options}
 
 
-def _patch(change: str) -> dict[str, Any]:
-    return {"type": "custom_tool_call", "name": "apply_patch", "input": f"*** Begin Patch\n{change}\n*** End Patch"}
+def patch_of(call: ToolCall) -> str:
+    """Return a Write or an Edit as the patch that GPT models write."""
+    given = call.input
+    if call.name == "Write":
+        added = "\n".join(f"+{line}" for line in given["content"].splitlines())
+        change = f"*** Add File: {given['file_path']}\n{added}"
+    else:
+        change = f"*** Update File: {given['file_path']}\n@@\n-{given['old_string']}\n+{given['new_string']}"
+    return f"*** Begin Patch\n{change}\n*** End Patch"
 
 
 def _function(name: str, **arguments: Any) -> dict[str, Any]:
