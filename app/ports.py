@@ -81,7 +81,6 @@ class ExecutorRequestError(Exception):
             f"executor {path}: {kind} {self.status or ''} {self.code} {self.message} ({attempt}/{max_attempts})"
         )
 
-
     def facts(self) -> dict[str, Any]:
         """Return what a log tells of it."""
         told = {"kind": self.kind, "path": self.path, "attempt": self.attempt, "maxAttempts": self.max_attempts}

@@ -13,7 +13,16 @@ from pathlib import Path
 
 from bench.table import Table
 
-SUBJECTS = ("event_log", "fanout", "idle_start", "throughput", "live_streams", "overhead", "model_proxy", "executor_memory")
+SUBJECTS = (
+    "event_log",
+    "fanout",
+    "idle_start",
+    "throughput",
+    "live_streams",
+    "overhead",
+    "model_proxy",
+    "executor_memory",
+)
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
