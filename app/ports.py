@@ -226,7 +226,8 @@ class Sandboxes(Protocol):
     """The sandboxes of this machine or engine. They outlive the process that started them."""
 
     def start(self, spec: SandboxSpec) -> Executor:
-        """Start (or find running with this generation) and return its executor when it answers; ExecutorError if it never does."""
+        """Start (or find running with this generation) and return its executor when it answers; ExecutorError if it never does. What
+        is left of earlier generations is ended first; ExecutorError `wrong_generation` where a later one runs."""
 
     def connect(self, name: str) -> Executor | None:
         """Return the executor of a running sandbox, None where none runs."""

@@ -44,7 +44,8 @@ def receipt_of(worker: SessionWorker, saved: Saved) -> dict[str, Any]:
 
 
 def connect(sandboxes: Sandboxes, worker: SessionWorker) -> Executor | None:
-    """Return the executor of the worker's own generation where it answers; one of another generation is stopped."""
+    """Return the executor of the worker's own generation where it answers. One of an earlier generation is stopped; one of a later
+    generation says that `worker` is an old look at the row, and is none of the caller's business."""
     executor = sandboxes.connect(worker.session_id)
     if executor is None:
         return None
@@ -53,11 +54,12 @@ def connect(sandboxes: Sandboxes, worker: SessionWorker) -> Executor | None:
     except ExecutorError as error:
         logger.warning("executor does not answer", session_id=worker.session_id, error=str(error))
         return None
-    if generation not in (None, worker.generation):
-        logger.error("executor of another generation", session_id=worker.session_id, generation=generation)
+    if generation is None or generation == worker.generation:
+        return executor
+    logger.error("executor of another generation", session_id=worker.session_id, generation=generation)
+    if generation < worker.generation:
         sandboxes.stop(worker.session_id)
-        return None
-    return executor
+    return None
 
 
 def save(parts: WorkerParts, host: WorkspaceHost, worker: SessionWorker, order: Order) -> Saved:

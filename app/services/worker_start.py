@@ -94,9 +94,9 @@ class WorkerStart:
         return Ready(executor, self._worker, restored, self._worker.snapshot_id, self._notice)
 
     def _launch(self) -> Executor:
-        """Start a sandbox of the row's generation; whatever ran under this name before is ended first."""
+        """Start a sandbox of the row's generation. That ends what ran under this name before in the same stroke, and is refused where
+        a later generation runs: a holder that slept beyond its lease must not end the sandbox of the next."""
         spec = SandboxSpec(self._name, self._worker.generation, self._parts.mounts, self._order.labels)
-        self._effect(lambda: self._parts.sandboxes.stop(self._name))
         self._lease.require()
         return self._parts.sandboxes.start(spec)
 

@@ -97,9 +97,7 @@ class WorkerStop:
         if host is not None:
             return host
         self._worker = worker_rows.renew_generation(self._worker)
-        self._lease.require()
-        self._parts.sandboxes.stop(self._name)
-        self._lease.require()
+        self._lease.require()  # the start ends what is left of the generation before
         return self._parts.sandboxes.start(SandboxSpec(self._name, self._worker.generation, self._parts.mounts, {}))
 
     def _give_up(self, error: Exception) -> None:

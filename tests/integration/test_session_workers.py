@@ -19,8 +19,8 @@ from app.domain.worker_state import TRANSITIONS, WorkerStatus
 from app.errors import Conflict, Invalid, LeaseLost, Unavailable
 from app.log import logger
 from app.models import SessionWorker, Snapshot
-from app.ports import ExecutorError
-from app.services import session_workers, worker_rows
+from app.ports import ExecutorError, SandboxSpec
+from app.services import session_workers, worker_parts, worker_rows
 from app.services.snapshots import Order
 from tests.support.folder_host import FolderHost, FolderSandboxes
 from tests.support.waiting import eventually
@@ -197,6 +197,17 @@ def test_a_driver_that_gives_up_while_waiting_is_let_go(house: House) -> None:
 
     with pytest.raises(LeaseLost, match="waiting"):
         house.workers.ensure_running(session, labels={}, on_phase=give_up)
+
+
+def test_who_looked_at_the_row_before_a_restart_ends_nobodys_sandbox(house: House) -> None:
+    session = house.session()
+    before = house.start(session).worker
+    house.workers.stop(session.id)
+    house.start(session)
+    assert worker_parts.connect(house.sandboxes, before) is None
+    with pytest.raises(ExecutorError):
+        house.sandboxes.start(SandboxSpec(session.id, before.generation, {}, {}))
+    assert house.workers.connect(session.id) is not None
 
 
 def test_an_executor_of_another_generation_is_ended(house: House) -> None:

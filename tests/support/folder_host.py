@@ -218,6 +218,9 @@ class FolderSandboxes:
         found = self.hosts.get(spec.name)
         if found is not None and found.generation == spec.generation:
             return found
+        if found is not None and found.generation > spec.generation:
+            raise ExecutorError("http", "start", 1, 1, status=409, code="wrong_generation")
+        self.kill(spec.name)
         for part in ("workspace", "agent"):
             (self._folder / spec.name / part).mkdir(parents=True, exist_ok=True)
         self.hosts[spec.name] = self._make(self._folder / spec.name, spec.generation)
