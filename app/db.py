@@ -209,3 +209,8 @@ def _drop_broken_connection(database: peewee.Database) -> None:
 
 def sqlite_version() -> str:
     return sqlite3.sqlite_version
+
+
+def delete_rows(table: type[peewee.Model], condition: peewee.Expression) -> int:
+    """Delete the rows of a table for which a condition holds; return how many they were."""
+    return int(peewee.ModelDelete(table).where(condition).execute())

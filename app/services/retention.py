@@ -197,7 +197,7 @@ def _delete_rows(old_runs: Sequence[AgentRun], old_snapshots: Sequence[Snapshot]
     with db.transaction():
         if run_ids:
             AgentRun.update(log_removed_at=db.clock()).where(AgentRun.id.in_(run_ids)).execute()
-            RunEvent.delete().where(RunEvent.run_id.in_(run_ids)).execute()
-            RunCommand.delete().where(RunCommand.run_id.in_(run_ids)).execute()
+            db.delete_rows(RunEvent, RunEvent.run_id.in_(run_ids))
+            db.delete_rows(RunCommand, RunCommand.run_id.in_(run_ids))
         if old_snapshots:
-            Snapshot.delete().where(Snapshot.id.in_([row.id for row in old_snapshots])).execute()
+            db.delete_rows(Snapshot, Snapshot.id.in_([row.id for row in old_snapshots]))

@@ -40,13 +40,12 @@ def state_of(name: str) -> str | None:
 
 def forget(name: str) -> None:
     """The process ends."""
-    WorkerProcess.delete().where(WorkerProcess.name == name).execute()
+    db.delete_rows(WorkerProcess, WorkerProcess.name == name)
 
 
 def forget_gone() -> int:
     """Delete what was not heard of for long; return how many."""
-    old = WorkerProcess.seen_at < db.clock() - FORGET_SECONDS
-    return int(WorkerProcess.delete().where(old).execute())
+    return db.delete_rows(WorkerProcess, WorkerProcess.seen_at < db.clock() - FORGET_SECONDS)
 
 
 def list_living() -> list[WorkerProcess]:
