@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 import time
 import uuid
@@ -110,10 +111,13 @@ class Scene:
 
 
 @pytest.fixture(params=["disk", "redis"] if LONG else ["disk"])
-def scene(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> Iterator[Scene]:
+def scene(request: pytest.FixtureRequest, database_url: str) -> Iterator[Scene]:
     """An installation whose PADDOCK_VAR is a small disk of its own, with web, workers and its own Redis on it."""
     with ExitStack() as stack:
-        disk = stack.enter_context(small_disk(tmp_path / "small", 160))
+        short = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="pdk-", dir="/tmp"))
+        )  # the path of a socket is limited
+        disk = stack.enter_context(small_disk(short / "small", 160))
         server = stack.enter_context(redis_server(below=str(disk.folder)))
         if database_url.startswith("sqlite:"):
             moved = disk.folder / "paddock.sqlite3"

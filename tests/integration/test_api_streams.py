@@ -334,12 +334,14 @@ def test_a_websocket_carries_the_same_envelopes_and_closes_normally(
 def test_a_websocket_begins_behind_its_cursor_resets_and_beats(server: Server, people: Cast) -> None:
     run = factories.run(people.bob)
     connection = connect(server, people.bob, run, "?cursor=99")
-    items = [json.loads(connection.receive(timeout=10) or "") for _ in range(3)]
+    items: list[dict[str, Any]] = []
+    while not (any("seq" in item for item in items) and items[-1]["type"] == "heartbeat"):
+        items.append(json.loads(connection.receive(timeout=10) or ""))
     connection.close()
 
-    assert items[0]["type"] == "reset"
-    assert items[1]["seq"] == 1
-    assert items[2]["type"] == "heartbeat"
+    told = [item for item in items if item["type"] != "heartbeat"]  # which comes when it is due, also in between
+    assert told[0]["type"] == "reset"
+    assert [item["seq"] for item in told[1:]] == [1]
 
 
 SHAKE = {

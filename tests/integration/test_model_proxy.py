@@ -394,7 +394,8 @@ def test_a_call_whose_proxy_was_killed_is_closed_by_the_next_one(
         processes.kill_group(first.pid)
     with proxying(settings, model.url):
         (call,) = calls_of(run)
-    assert (call.state, call.input, call.output) == ("lost", 100, 1)
+    assert call.state in ("lost", "cut")  # it may have seen its client go before it died
+    assert (call.input, call.output) == (100, 1)
 
 
 @sqlite_only

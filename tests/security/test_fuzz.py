@@ -46,7 +46,13 @@ def test_no_request_finds_a_defect(web: Web) -> None:
     session = factories.session(people.bob)
     run = factories.run(people.bob, session)
     worker_rows.ensure(session)
-    known = {"run_id": run.id, "session_id": session.id, "token_id": people.otto.token_id, "kind": "scripted"}
+    known = {
+        "run_id": run.id,
+        "session_id": session.id,
+        "token_id": people.otto.token_id,
+        "kind": "scripted",
+        "name": "worker-1",
+    }
     known["blob_id"] = factories.blob(run, web.container.store)
     seen: Counter[int] = Counter()
     served = [each for each in endpoints(web.app).values() if each.method != "WEBSOCKET"]

@@ -34,6 +34,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_every_line_has_the_names_and_what_is_known_is_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("worker")
+    log.start_context()
     logger.info("worker ready", queue="runs")
     with logger.contextualize(trace_id="trc_1", session_id="ses_1", run_id="run_1"):
         log.label(executor_id="ses_1.2")
