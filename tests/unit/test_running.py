@@ -14,6 +14,7 @@ from cli.house import House
 from cli.processes import mark
 from cli.supervisor import Record
 from tests.support import processes
+from tests.support.waiting import eventually
 
 KEY = "sk-only-in-that-shell"
 
@@ -130,5 +131,5 @@ def test_a_start_from_nothing_names_what_the_last_one_had(installation: House, m
 def test_an_installation_in_another_folder_is_named(installation: House, tmp_path: Path) -> None:
     argv = ["sh", "-c", "sleep 1000; :", "-m", "cli.supervisor", "--procfile", str(tmp_path / "Procfile")]
     with processes.running([*argv, "--run", "/elsewhere/run"]):
-        assert running.others(installation) == [Path("/elsewhere")]
+        eventually(lambda: running.others(installation) == [Path("/elsewhere")], what="it is found")
         assert "PADDOCK_VAR=/elsewhere" in running.where_else(installation)
