@@ -16,11 +16,8 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -28,6 +25,7 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
+from app.providers.binaries import is_address, not_starting, version_of
 from app.providers.claude_code.identity import conversation_of, prompt_uuid
 from app.providers.claude_code.turn import ClaudeCodeTurn
 
@@ -90,12 +88,9 @@ class ClaudeCodeProvider:
         binary = self._find_binary()
         if binary is None:
             return Readiness(False, None, self._not_installed())
-        version = _version(str(binary), binary.stat().st_mtime_ns)
+        version = version_of(binary)
         if version is None:
-            failure = Failure(
-                FailureCode.SETUP_FAILED, f"{binary} does not start.", "Install Claude Code again for this machine."
-            )
-            return Readiness(True, None, failure)
+            return Readiness(True, None, not_starting(binary))
         return Readiness(True, version, _missing(settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
@@ -164,16 +159,6 @@ def _installed() -> Path | None:
     return Path(found).resolve() if found else None
 
 
-@lru_cache(maxsize=8)
-def _version(binary: str, _changed_ns: int) -> str | None:
-    """Return the version that the binary tells, asked once for each binary."""
-    try:
-        told = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return told.stdout.split(" ", 1)[0].strip() or None if told.returncode == 0 else None
-
-
 def _missing(settings: Mapping[str, str]) -> Failure | None:
     if not settings.get("ANTHROPIC_API_KEY") and not settings.get("ANTHROPIC_AUTH_TOKEN"):
         return Failure(
@@ -182,18 +167,10 @@ def _missing(settings: Mapping[str, str]) -> Failure | None:
             "Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) in the environment or .env, then run `make up` again.",
         )
     address = settings.get("ANTHROPIC_BASE_URL")
-    if address and not _is_address(address):
+    if address and not is_address(address):
         return Failure(
             FailureCode.SETUP_FAILED,
             "ANTHROPIC_BASE_URL is not an http or https address.",
             "Set it to an address such as https://api.anthropic.com, or unset it.",
         )
     return None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False

@@ -20,16 +20,15 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import is_address, not_starting, version_of
+from app.providers.binaries import not_starting, version_of
 from app.providers.codex_cli.turn import CodexTurn, prompt_mark
+from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 
 KIND = "codex-cli"
 FOLDER = "/opt/agents/codex-cli"
 """Where the sandbox shows the package of the binary."""
 
 HOME = "/home/agent"
-DEFAULT_MODEL = "gpt-5.5"
-DEFAULT_ADDRESS = "https://api.openai.com/v1"
 
 TEXT_LINES = tuple(
     f'{{"method":"item/{kind}'
@@ -103,7 +102,7 @@ class CodexProvider:
         version = version_of(binary)
         if version is None:
             return Readiness(True, None, not_starting(binary))
-        return Readiness(True, version, _missing(settings))
+        return Readiness(True, version, missing("Codex", settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
@@ -154,23 +153,6 @@ def _installed() -> Path | None:
             return bundled
     found = shutil.which("codex")
     return Path(found).resolve() if found else None
-
-
-def _missing(settings: Mapping[str, str]) -> Failure | None:
-    if not settings.get("OPENAI_API_KEY"):
-        return Failure(
-            FailureCode.AUTH_MISSING,
-            "Codex has no key.",
-            "Set OPENAI_API_KEY in the environment or .env, then run `make up` again.",
-        )
-    address = settings.get("OPENAI_BASE_URL")
-    if address and not is_address(address):
-        return Failure(
-            FailureCode.SETUP_FAILED,
-            "OPENAI_BASE_URL is not an http or https address.",
-            f"Set it to an address such as {DEFAULT_ADDRESS}, or unset it.",
-        )
-    return None
 
 
 def _quoted(text: str) -> str:

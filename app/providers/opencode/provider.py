@@ -18,7 +18,8 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import is_address, not_starting, version_of
+from app.providers.binaries import not_starting, version_of
+from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 from app.providers.opencode.turn import OpenCodeTurn
 from app.providers.opencode.wire import LANE
 
@@ -27,8 +28,6 @@ FOLDER = "/opt/agents/opencode"
 """Where the sandbox shows the folder of the binary."""
 
 HOME = "/home/agent"
-DEFAULT_MODEL = "gpt-5.5"
-DEFAULT_ADDRESS = "https://api.openai.com/v1"
 LIMIT = {"context": 200_000, "output": 32_000}
 """Of the model, in tokens; the conversation is summarised before that."""
 UNASKED = ("read", "glob", "grep", "list", "lsp", "todowrite", "todoread", "question", "task")
@@ -76,7 +75,7 @@ class OpenCodeProvider:
         version = version_of(binary)
         if version is None:
             return Readiness(True, None, not_starting(binary))
-        return Readiness(True, version, _missing(settings))
+        return Readiness(True, version, missing("OpenCode", settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
@@ -146,20 +145,3 @@ def _installed() -> Path | None:
         return found
     on_path = shutil.which("opencode")
     return Path(on_path).resolve() if on_path else None
-
-
-def _missing(settings: Mapping[str, str]) -> Failure | None:
-    if not settings.get("OPENAI_API_KEY"):
-        return Failure(
-            FailureCode.AUTH_MISSING,
-            "OpenCode has no key.",
-            "Set OPENAI_API_KEY in the environment or .env, then run `make up` again.",
-        )
-    address = settings.get("OPENAI_BASE_URL")
-    if address and not is_address(address):
-        return Failure(
-            FailureCode.SETUP_FAILED,
-            "OPENAI_BASE_URL is not an http or https address.",
-            f"Set it to an address such as {DEFAULT_ADDRESS}, or unset it.",
-        )
-    return None

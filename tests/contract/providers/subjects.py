@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from app.domain.turn import Launch
@@ -28,8 +28,6 @@ class Subject:
     execute: str
     edit: str
     model: str | None = None
-    todo_script: str = "[[todo]]"
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     def launch(self, server: ModelServer, prompt: str, **fields: Any) -> Launch:
         settings = {**self.settings(server.url), **fields.pop("settings", {})}

@@ -241,7 +241,7 @@ def test_a_question_is_answered(driver: PipeDriver, subject: Subject, model: Mod
 
 @pytest.mark.capability("todo")
 def test_todos_are_told_whole(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
-    played = driver.play(subject.launch(model, f"{subject.todo_script}[[text:done]]"))
+    played = driver.play(subject.launch(model, "[[todo]][[text:done]]"))
     last = played.of("todo.update")[-1]["todos"]
     assert [(todo["content"], todo["status"]) for todo in last] == [
         ("write the file", "completed"),
