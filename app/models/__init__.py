@@ -7,11 +7,12 @@ from app.models.model_calls import ModelCall
 from app.models.policies import PolicyRow
 from app.models.processes import WorkerProcess
 from app.models.runs import AgentRun, HumanLoopRequest, RunCommand, RunEvent, RunToken, Todo, UsageLog
-from app.models.sessions import Bundle, ChatSession, SessionWorker, Snapshot
+from app.models.sessions import Bundle, ChatRead, ChatSession, SessionWorker, Snapshot
 from app.models.webhooks import WebhookDelivery
 
 __all__ = [
-    "AgentRun", "ApiToken", "Bundle", "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "ModelCall", "PolicyRow",
+    "AgentRun", "ApiToken", "Bundle", "ChatRead",
+    "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "ModelCall", "PolicyRow",
     "RoleBinding", "RunCommand", "RunEvent", "RunToken", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession",
     "WebhookDelivery", "WorkerProcess",
 ]  # fmt: skip

@@ -110,6 +110,8 @@ class HumanLoopRequest(Table):
     kind = peewee.TextField()
     title = peewee.TextField()
     tool_call = JsonField(null=True)
+    tool_call_id = peewee.TextField(null=True)
+    rule = peewee.TextField(null=True)
     questions = JsonField(null=True)
     options = JsonField(default=list)
     status = peewee.TextField()

@@ -36,9 +36,21 @@ class ChatSession(Table):
     created_at = peewee.DoubleField()
     updated_at = peewee.DoubleField()
     archived_at = peewee.DoubleField(null=True)
+    deleted_at = peewee.DoubleField(null=True)
 
     class Meta:
         table_name = "chat_sessions"
+
+
+class ChatRead(Table):
+    tenant_id = peewee.TextField()
+    user_id = peewee.TextField()
+    session_id = peewee.TextField()
+    read_at = peewee.DoubleField()
+
+    class Meta:
+        table_name = "chat_reads"
+        primary_key = peewee.CompositeKey("tenant_id", "user_id", "session_id")
 
 
 class SessionWorker(Table):
