@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from app import db
+from app.services.watermarks import FRESH_SECONDS
 from tests.faults.kit.outage import Caller, all_ended, all_streaming, api, assert_whole_runs, attempts_too_many, pause
 from tests.support.fleet import open_fleet
 from tests.support.redis import RedisServer, redis_server
@@ -140,6 +141,7 @@ def test_what_fills_up_is_told_before_the_cliff_and_nothing_is_wrong_after_it(sc
     eventually(lambda: all_streaming([*soon, *late]), what="the runs stream")
 
     vessel.nearly()
+    pause(FRESH_SECONDS)  # what a worker found before may be a look old
     refused = eventually(lambda: refusal(client), what="new work is refused")
     assert (refused["code"], refused["retryable"], bool(refused["remedy"])) == (vessel.code, True, True)
     queued = world.create("hello").id
