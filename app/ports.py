@@ -3,6 +3,7 @@ them; each has one contract suite in `tests/contract`."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -222,6 +223,10 @@ class SandboxSpec:
     labels: Mapping[str, str]
 
 
+EVERY_GENERATION = sys.maxsize
+"""For who ends or deletes a sandbox whatever its row says: an operator who shuts the house."""
+
+
 class Sandboxes(Protocol):
     """The sandboxes of this machine or engine. They outlive the process that started them."""
 
@@ -232,11 +237,14 @@ class Sandboxes(Protocol):
     def connect(self, name: str) -> Executor | None:
         """Return the executor of a running sandbox, None where none runs."""
 
-    def stop(self, name: str) -> None:
-        """End every process of the sandbox; its files stay. Idempotent."""
+    def stop(self, name: str, generation: int) -> None:
+        """End every process of this generation and of those before it; the files stay. One that was started later is left alone, so
+        a caller that slept between its check and this call ends nobody else's sandbox. Idempotent."""
 
-    def remove(self, name: str) -> None:
-        """Delete its files. Idempotent. The caller holds the receipt that makes this safe (decision 9)."""
+    def remove(self, name: str, generation: int) -> None:
+        """Delete the files of a sandbox that was last started with this generation or an earlier one; ExecutorError `wrong_generation`
+        where a later one was started on them, also if it does not run any more. Idempotent. The caller holds the receipt that makes
+        this safe (decision 9)."""
 
     def exists(self, name: str) -> bool:
         """True where its files are there, whether it runs or not. False where they never were, or have vanished."""

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from app.config import Settings
-from app.ports import Sandboxes
+from app.ports import EVERY_GENERATION, Sandboxes
 from cli import first_start, processes, running
 from cli.errors import CommandFailed
 from cli.house import ROOT, House, address, tail
@@ -199,7 +199,7 @@ def end_sandboxes() -> list[str]:
     sandboxes = _sandboxes()
     running = sandboxes.list_running()
     for name in running:
-        sandboxes.stop(name)
+        sandboxes.stop(name, EVERY_GENERATION)
     return running
 
 

@@ -42,7 +42,9 @@ A host of many executors (EXECUTOR_BASE_URL) has one token for all and, before e
     GET  /sandboxes                                 -> {running: [name]}
     GET  /sandboxes/{name}                          -> {exists, generation}; generation is null where no executor runs
     PUT  /sandboxes/{name}   {generation, mounts, labels} -> the same; starts it, 409 `wrong_generation` for a lower one than runs
-    POST /sandboxes/{name}/stop | DELETE /sandboxes/{name} -> {}: end its processes | delete its files as well
+    POST /sandboxes/{name}/stop?generation          -> {}: end what runs of this generation or an earlier one, nothing of a later one
+    DELETE /sandboxes/{name}?generation             -> {}: delete the files as well; 409 `wrong_generation` where a later one was
+                                                       started on them. Without `generation` both mean whatever is there
     *    /sandboxes/{name}/executor/...             the executor of this sandbox; 502 `executor_unreachable` where none runs
 
 Paths of files are UTF-8; a byte that is not is U+FDD0 and two hex digits (`text_paths`).

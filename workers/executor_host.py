@@ -20,7 +20,7 @@ from typing import Any
 from app import config, log
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.log import logger
-from app.ports import ExecutorError, SandboxSpec
+from app.ports import EVERY_GENERATION, ExecutorError, SandboxSpec
 from executor import http1, protocol
 from executor.forward import forward
 from executor.http1 import Request, Response, json_response
@@ -62,8 +62,8 @@ class ExecutorHost:
         acts: dict[tuple[str, str], Callable[[], dict[str, Any] | None]] = {
             ("GET", ""): lambda: self._look(name),
             ("PUT", ""): lambda: self._start(request, name),
-            ("POST", "stop"): lambda: self._sandboxes.stop(name),
-            ("DELETE", ""): lambda: self._sandboxes.remove(name),
+            ("POST", "stop"): lambda: self._sandboxes.stop(name, _up_to(request)),
+            ("DELETE", ""): lambda: self._sandboxes.remove(name, _up_to(request)),
         }
         found = acts.get((request.method, act))
         if found is None:
@@ -87,6 +87,11 @@ class ExecutorHost:
             raise Refused(502, "executor_unreachable", "no executor runs for this sandbox")
         target = request.target.partition("/executor")[2]
         return forward(request, f"unix:{reach.socket}", target, {"authorization": f"Bearer {reach.token}"})
+
+
+def _up_to(request: Request) -> int:
+    """Return the last generation that is meant; workers of the release before this one do not say it and mean whatever is there."""
+    return int(request.query.get("generation", EVERY_GENERATION))
 
 
 def main(argv: list[str]) -> None:

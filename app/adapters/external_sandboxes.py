@@ -61,13 +61,15 @@ class ExternalSandboxes:
         generation = self._look(name)["generation"]
         return None if generation is None else self._client(name, generation)
 
-    def stop(self, name: str) -> None:
-        self._ask(Call("POST", f"/sandboxes/{name}/stop", "sandbox.stop", timeout=60.0))
-        self._forget(name)
+    def stop(self, name: str, generation: int) -> None:
+        up_to = {"generation": str(generation)}
+        self._ask(Call("POST", f"/sandboxes/{name}/stop", "sandbox.stop", up_to, timeout=60.0))
+        self._forget(name, generation)
 
-    def remove(self, name: str) -> None:
-        self._ask(Call("DELETE", f"/sandboxes/{name}", "sandbox.remove", timeout=60.0))
-        self._forget(name)
+    def remove(self, name: str, generation: int) -> None:
+        up_to = {"generation": str(generation)}
+        self._ask(Call("DELETE", f"/sandboxes/{name}", "sandbox.remove", up_to, timeout=60.0))
+        self._forget(name, generation)
 
     def exists(self, name: str) -> bool:
         return bool(self._look(name)["exists"])
@@ -104,11 +106,13 @@ class ExternalSandboxes:
             known[1].close()
         return made
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, generation: int) -> None:
         with self._lock:
-            known = self._clients.pop(name, None)
-        if known is not None:
-            known[1].close()
+            known = self._clients.get(name)
+            if known is None or known[0] > generation:
+                return
+            del self._clients[name]
+        known[1].close()
 
 
 def _unavailable(why: str) -> Unavailable:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from app.adapters import bubblewrap
 from app.adapters.executor_address import ExecutorAddress, ExecutorClientSettings
 from app.adapters.precompiled import precompile
+from app.log import logger
 from app.ports import ExecutorError, SandboxSpec
 from executor import files, processes
 
@@ -90,7 +91,7 @@ class LocalSandboxes:
             found = self._read(spec.name)
             if found is not None and found.is_alive() and found.generation >= spec.generation:
                 if found.generation > spec.generation:
-                    raise ExecutorError("http", "start", 1, 1, status=409, code="wrong_generation")
+                    raise _wrong_generation("start")
                 return self._client(found)
             if found is not None or self._sandbox(spec.name).exists():
                 self._end(spec.name, found)
@@ -107,15 +108,22 @@ class LocalSandboxes:
             return None
         return Reach(self._sandbox(name) / "run/executor.sock", found.token, found.generation)
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str, generation: int) -> None:
         if not self._sandbox(name).is_dir():
             return
         with self._locked(name):
+            if (latest := self._latest(name)) > generation:
+                logger.warning("sandbox was started again", session_id=name, generation=generation, latest=latest)
+                return
             self._end(name, self._read(name))
 
-    def remove(self, name: str) -> None:
-        self.stop(name)
+    def remove(self, name: str, generation: int) -> None:
+        if not self._sandbox(name).is_dir():
+            return
         with self._locked(name), suppress(FileNotFoundError):
+            if self._latest(name) > generation:
+                raise _wrong_generation("remove")
+            self._end(name, self._read(name))
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 files.remove(folder, name)
@@ -139,6 +147,7 @@ class LocalSandboxes:
         for folder in (sandbox, *(sandbox / part for part in ("agent", "state", "run"))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (sandbox / "workspace").mkdir(mode=0o755, exist_ok=True)
+        self._note_generation(spec)
         token = secrets.token_urlsafe(32)
         started = _Start(sandbox, self._mark(spec), spec, self._told(spec, token)).run(self.mode)
         running = _Running(
@@ -266,6 +275,19 @@ class LocalSandboxes:
             json.dump(asdict(running), file)
         path.with_suffix(".new").replace(path)
 
+    def _latest(self, name: str) -> int:
+        """Return the generation that was started last, 0 where none was. It is on disk before the first process of it is there."""
+        try:
+            return int((self._sandbox(name) / "generation").read_text())
+        except (FileNotFoundError, ValueError):  # started by a release that did not write it down
+            found = self._read(name)
+            return found.generation if found is not None else 0
+
+    def _note_generation(self, spec: SandboxSpec) -> None:
+        path = self._sandbox(spec.name) / "generation"
+        path.with_suffix(".new").write_text(str(spec.generation))
+        path.with_suffix(".new").replace(path)
+
     def _sandbox(self, name: str) -> Path:
         if not name or "/" in name or name.startswith("."):
             raise ValueError(f"not a name of a sandbox: {name!r}")
@@ -351,6 +373,10 @@ class _Start:
         process.returncode = 0  # reaped by the thread; Popen must neither wait nor complain
         threading.Thread(target=_reap, args=(process.pid,), name="reap-executor", daemon=True).start()
         return process.pid
+
+
+def _wrong_generation(act: str) -> ExecutorError:
+    return ExecutorError("http", act, 1, 1, status=409, code="wrong_generation")
 
 
 def _reap(pid: int) -> None:

@@ -184,7 +184,7 @@ class SessionWorkers:
         """Bring a sandbox that died, or whose start was cut off, to where it can be stopped by the book."""
         if not worker_rows.may_hold_unsaved(held.worker):
             held.lease.require()
-            self._parts.sandboxes.stop(held.worker.session_id)
+            self._parts.sandboxes.stop(held.worker.session_id, held.worker.generation)
             if held.worker.status == WorkerStatus.STARTING:
                 worker_rows.mark_error(held.worker, "The start was interrupted.")
             raise not_active()
@@ -225,7 +225,7 @@ class SessionWorkers:
                 continue
             with self._leases.keeping(held):
                 if held.worker.status in (WorkerStatus.STOPPED, WorkerStatus.DELETED):
-                    self._parts.sandboxes.stop(session_id)
+                    self._parts.sandboxes.stop(session_id, held.worker.generation)
 
 
 def view(row: SessionWorker) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def connect(sandboxes: Sandboxes, worker: SessionWorker) -> Executor | None:
         return executor
     logger.error("executor of another generation", session_id=worker.session_id, generation=generation)
     if generation < worker.generation:
-        sandboxes.stop(worker.session_id)
+        sandboxes.stop(worker.session_id, generation)
     return None
 
 

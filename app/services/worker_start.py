@@ -79,8 +79,7 @@ class WorkerStart:
     def _start(self) -> Ready:
         before = self._worker
         if before.status == WorkerStatus.REMOVING:  # the removal was cut off: nothing of it is needed, it was saved
-            self._effect(lambda: self._parts.sandboxes.stop(self._name))
-            self._effect(lambda: self._parts.sandboxes.remove(self._name))
+            self._effect(lambda: self._parts.sandboxes.remove(self._name, before.generation))
             before = worker_rows.mark_deleted(before)
         had_files = self._parts.sandboxes.exists(self._name)
         if before.status == WorkerStatus.STOPPED and not had_files:
@@ -108,8 +107,7 @@ class WorkerStart:
         if had_files and not self._holds(executor, saved, cut_off=cut_off):
             had_files = False
             if newest is None:  # what an executor remembers of a cut-off seed goes with the files
-                self._effect(lambda: self._parts.sandboxes.stop(self._name))
-                self._effect(lambda: self._parts.sandboxes.remove(self._name))
+                self._effect(lambda: self._parts.sandboxes.remove(self._name, self._worker.generation))
                 executor = self._launch()
         if newest is None:
             return executor, self._begin_fresh(executor)

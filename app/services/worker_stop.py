@@ -62,7 +62,7 @@ class WorkerStop:
             self._worker = worker_rows.begin_remove(self._worker)
         self._end_processes()
         self._lease.require()
-        self._parts.sandboxes.remove(self._name)
+        self._parts.sandboxes.remove(self._name, self._worker.generation)
         worker_rows.mark_deleted(self._worker)
         logger.info("sandbox removed", session_id=self._name, snapshot_id=self._worker.snapshot_id)
 
@@ -121,7 +121,7 @@ class WorkerStop:
 
     def _end_processes(self) -> None:
         self._lease.require()
-        self._parts.sandboxes.stop(self._name)
+        self._parts.sandboxes.stop(self._name, self._worker.generation)
 
     def _require_receipt(self) -> None:
         worker, receipt = self._worker, self._worker.receipt or {}

@@ -20,7 +20,7 @@ from app.adapters.local_sandboxes import LocalSandboxes
 from app.domain.manifest import NOTHING, ROOTS, Entry, Manifest
 from app.domain.turn import Probe
 from app.errors import Conflict, Invalid, NotFound
-from app.ports import ExecutorError
+from app.ports import EVERY_GENERATION, ExecutorError
 from tests.support.sandboxes import processes_of, python, said, spec, start, wait_for
 from tests.support.waiting import eventually
 
@@ -540,7 +540,7 @@ def test_nothing_planted_in_the_workspace_s_repository_is_run(planted: PlantedRe
     assert [file["path"] for file in changed["files"]] == [".gitattributes", "a.txt", "new.own"]
     assert executor.seed(bundle=bundle(repository))["head"] == planted.head
     manifest = executor.scan(ROOTS, reason="test")
-    sandboxes.stop("ses_1")
+    sandboxes.stop("ses_1", EVERY_GENERATION)
     assert sandboxes.start(spec()).diff() == changed
 
     two = sandboxes.start(spec("two"))

@@ -15,7 +15,7 @@ import pytest
 
 from app.adapters.bubblewrap import bubblewrap_usable, sandbox_mode
 from app.adapters.local_sandboxes import LocalSandboxes
-from app.ports import ExecutorError
+from app.ports import EVERY_GENERATION, ExecutorError
 from tests.support.processes import is_alive
 from tests.support.sandboxes import executor_pid, local_sandboxes, processes_of, python, said, spec, start, wait_for
 from tests.support.waiting import eventually
@@ -111,13 +111,13 @@ def test_stop_leaves_the_files_and_nothing_else(sandboxes: LocalSandboxes) -> No
     )
     start(executor, python(code))
     wait_for(executor, b"ready")
-    sandboxes.stop("ses_1")
+    sandboxes.stop("ses_1", EVERY_GENERATION)
     assert not processes_of(mark)
     assert not processes_of(sandboxes._mark(spec()))
     assert sandboxes.connect("ses_1") is None
     assert sandboxes.list_running() == []
     assert sandboxes.exists("ses_1")
-    sandboxes.stop("ses_1")
+    sandboxes.stop("ses_1", EVERY_GENERATION)
     assert sandboxes.start(spec(generation=2)).read_file("a", offset=0, limit=1)[0] == b"x"
 
 
@@ -125,8 +125,8 @@ def test_remove_deletes_everything_however_it_is_locked(sandboxes: LocalSandboxe
     executor = sandboxes.start(spec())
     lock = "mkdir -p d/e && touch d/e/f && chmod 0 d/e/f && chmod 0500 d/e && chmod 0 d"
     assert executor.execute(lock, cwd="/workspace", timeout_ms=10_000).exit_code == 0
-    sandboxes.remove("ses_1")
-    sandboxes.remove("ses_1")
+    sandboxes.remove("ses_1", EVERY_GENERATION)
+    sandboxes.remove("ses_1", EVERY_GENERATION)
     assert not sandboxes.exists("ses_1")
     assert not sandboxes._sandbox("ses_1").exists()
 

@@ -14,7 +14,7 @@ import pytest
 from app.domain import storage
 from app.domain.journal import agent_id
 from app.models import AgentRun, RunEvent
-from app.ports import SandboxSpec
+from app.ports import EVERY_GENERATION, SandboxSpec
 from executor import processes
 from tests.faults.kit import evidence
 from tests.faults.kit.checker import Scope, Verdict, examine
@@ -168,7 +168,7 @@ def test_what_is_left_running_is_found(world: World, run: AgentRun) -> None:
         assert [int(left.split()[1]) for left in found] == sorted([agent.pid, executor.pid])
         agent.kill()
         executor.kill()
-    world.container.sandboxes.stop(run.session_id)
+    world.container.sandboxes.stop(run.session_id, EVERY_GENERATION)
     assert verdict(world, run).wrong == {}
 
 

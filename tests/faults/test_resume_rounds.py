@@ -23,7 +23,7 @@ from app import db
 from app.domain.run_state import RunStatus
 from app.errors import AppError
 from app.models import AgentRun, HumanLoopRequest, SessionWorker
-from app.ports import ExecutorError
+from app.ports import EVERY_GENERATION, ExecutorError
 from app.services import human_loop
 from app.services.snapshots import Order
 from app.services.worker_lease import WorkerLeases
@@ -133,7 +133,7 @@ def lose_the_machine(world: World, session: str) -> bool:
                 host.freeze(True)
                 order = Order("stop", frozen=True, guard=held.lease.require)
                 saved = bool(world.container.snapshots.save(host, held.worker, order).snapshot_id)
-        world.container.sandboxes.remove(session)
+        world.container.sandboxes.remove(session, EVERY_GENERATION)
     return saved
 
 

@@ -28,7 +28,7 @@ from app.domain.manifest import Manifest
 from app.domain.turn import AgentCommand
 from app.errors import AppError
 from app.models import ChatSession, SessionWorker, Snapshot
-from app.ports import AgentStart, Executor, ExecutorError
+from app.ports import EVERY_GENERATION, AgentStart, Executor, ExecutorError
 from tests.support import processes
 from tests.support.gate_jobs import Job, Outcome, Place
 from tests.support.s3 import S3Server, free_port, rclone_server
@@ -165,7 +165,7 @@ class Gate:
 
     def close(self) -> None:
         for name in self.house.sandboxes.list_running():
-            self.house.sandboxes.stop(name)
+            self.house.sandboxes.stop(name, EVERY_GENERATION)
         self.kill_store()
 
     def kill_executor(self, session_id: str) -> None:

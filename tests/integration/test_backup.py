@@ -18,6 +18,7 @@ from app.adapters.folder_object_store import FolderObjectStore
 from app.domain import storage
 from app.errors import Conflict, Invalid, Unavailable
 from app.models import AgentRun, Bundle, HumanLoopRequest, RunEvent, SessionWorker, Snapshot, Tenant
+from app.ports import EVERY_GENERATION
 from app.services import identity
 from app.services.backup import BackupResult, back_up
 from app.services.backup_archive import reading
@@ -99,7 +100,7 @@ def test_a_session_comes_back_elsewhere_with_its_log_its_files_and_its_memory(
     objects = {key: _bytes(world.container.store, key) for key in world.container.store.list_keys("")}
     result = saved(world, file)
     assert result.is_whole
-    world.container.sandboxes.stop(first.session_id)
+    world.container.sandboxes.stop(first.session_id, EVERY_GENERATION)
 
     restored = elsewhere.restore(file)
 
@@ -334,7 +335,7 @@ def test_it_goes_from_a_bucket_into_a_folder(
     ):
         first = run(world, "/write keep.txt kept")
         assert saved(world, file).is_whole
-        world.container.sandboxes.stop(first.session_id)
+        world.container.sandboxes.stop(first.session_id, EVERY_GENERATION)
     assert ACCESS_KEY.encode() not in file.read_bytes()
     assert SECRET_KEY.encode() not in file.read_bytes()
     elsewhere.restore(file)

@@ -17,6 +17,7 @@ from app.adapters.executor_address import ExecutorClientSettings
 from app.adapters.external_sandboxes import ExternalSandboxes
 from app.errors import Unavailable
 from app.models import SessionWorker
+from app.ports import EVERY_GENERATION
 from app.services import runs
 from executor import http1
 from executor.http1 import Request, Response, json_response
@@ -190,5 +191,5 @@ def _use(boxes: ExternalSandboxes, proxy: FaultProxy) -> None:
     blob = bytes(range(256)) * 40_000  # larger than any buffer on the way
     executor.write_file("large", blob)
     assert executor.read_file("large", offset=0, limit=len(blob))[0] == blob
-    boxes.remove("ses_1")
+    boxes.remove("ses_1", EVERY_GENERATION)
     assert not boxes.exists("ses_1")

@@ -10,6 +10,7 @@ import pytest
 from app import db
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, RunCommand
+from app.ports import EVERY_GENERATION
 from app.services import human_loop, runs
 from app.services.run_creation import add_command
 from app.services.run_explanation import Explanation, explain
@@ -147,5 +148,5 @@ def test_a_run_that_is_to_stop_says_so(world: World) -> None:
 def test_an_executor_that_does_not_answer_is_a_fact_and_no_error(world: World) -> None:
     run = world.create("hello")
     world.drive()
-    world.container.sandboxes.stop(run.session_id)
+    world.container.sandboxes.stop(run.session_id, EVERY_GENERATION)
     assert explained(world, run).journal.state in ("no_sandbox", "unreachable")

@@ -17,6 +17,7 @@ from app.container import Container, build
 from app.domain.journal import agent_id
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, ChatSession, RunEvent, SessionWorker, Snapshot
+from app.ports import EVERY_GENERATION
 from app.services.log_check import check
 from app.services.maintenance import RUNS, Job
 from app.services.queue_drain import Drain
@@ -85,7 +86,7 @@ def test_the_executor_says_what_became_of_runs_that_nobody_holds(world: World) -
     eventually(lambda: not executor.find_agent(agent_id(working.id, 1)).running)
     outcome, truth = compared(world)[working.id]
     assert (outcome, truth.partition(":")[0]) == ("done", "the agent has ended")
-    world.container.sandboxes.stop(working.session_id)
+    world.container.sandboxes.stop(working.session_id, EVERY_GENERATION)
     assert compared(world) == {working.id: ("done", "the sandbox does not run")}
     assert world.run(working.id).status == RunStatus.RUNNING  # nothing is decided here
     assert world.drive().status == RunStatus.QUEUED
@@ -96,7 +97,7 @@ def test_a_waiting_run_is_taken_up_only_where_its_agent_moved(world: World) -> N
     run = let_go(world)
     assert compared(world) == {run.id: ("skipped", "waits for a person; its agent too")}
     assert world.claim() is None
-    world.container.sandboxes.stop(run.session_id)
+    world.container.sandboxes.stop(run.session_id, EVERY_GENERATION)
     assert compared(world)[run.id][0] == "done"
     assert world.claim() is not None
 
@@ -173,7 +174,7 @@ def twice(world: World) -> Twice:
 def test_two_schedulers_take_up_each_waiting_run_once(world: World, twice: Twice) -> None:
     waiting = [let_go(world) for _ in range(3)]
     for run in waiting:
-        world.container.sandboxes.stop(run.session_id)
+        world.container.sandboxes.stop(run.session_id, EVERY_GENERATION)
     assert sum(twice.run("look_at_waiting")) == 3
     claims = [world.claim() for _ in range(4)]
     assert sorted(claim.run.id for claim in claims if claim is not None) == sorted(run.id for run in waiting)

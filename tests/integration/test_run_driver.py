@@ -19,7 +19,7 @@ from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
 from app.errors import Unavailable
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, SessionWorker, Todo, UsageLog
-from app.ports import ExecutorError
+from app.ports import EVERY_GENERATION, ExecutorError
 from app.services import human_loop, run_driver, worker_rows
 from app.services.event_log import RunLog
 from app.services.log_check import check
@@ -267,7 +267,7 @@ def test_a_sandbox_whose_files_are_gone_is_told_and_restored(world: World) -> No
     executor = world.container.sandboxes.connect(first.session_id)
     assert executor is not None
     snapshot = SessionWorker.get_by_id(first.session_id).snapshot_id
-    world.container.sandboxes.remove(first.session_id)  # as if somebody had deleted its folder
+    world.container.sandboxes.remove(first.session_id, EVERY_GENERATION)  # as if somebody had deleted its folder
     second = world.create("/recall\n/read keep.txt", first.session_id)
     second = world.drive()
     assert "the number is 41" in (second.message or "")

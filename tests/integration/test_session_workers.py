@@ -19,7 +19,7 @@ from app.domain.worker_state import TRANSITIONS, WorkerStatus
 from app.errors import Conflict, Invalid, LeaseLost, Unavailable
 from app.log import logger
 from app.models import SessionWorker, Snapshot
-from app.ports import ExecutorError, SandboxSpec
+from app.ports import EVERY_GENERATION, ExecutorError, SandboxSpec
 from app.services import session_workers, worker_parts, worker_rows
 from app.services.snapshots import Order
 from tests.support.folder_host import FolderHost, FolderSandboxes
@@ -481,7 +481,7 @@ def test_a_vanished_folder_is_said_loudly_and_brought_back(house: House, errors:
     saved = house.workers.sync(session.id, "run.finished", ended=True)
     before = contents(house, session)
     kill(house, session)
-    house.sandboxes.remove(session.id)
+    house.sandboxes.remove(session.id, EVERY_GENERATION)
     ready = house.start(session)
     assert ready.restored == "restored"
     assert contents(house, session) == before
@@ -493,7 +493,7 @@ def test_a_vanished_folder_is_said_loudly_and_brought_back(house: House, errors:
 def test_a_vanished_sandbox_is_marked_deleted_by_the_sweep(house: House, errors: list[Any]) -> None:
     session = house.session()
     house.start(session)
-    house.sandboxes.remove(session.id)
+    house.sandboxes.remove(session.id, EVERY_GENERATION)
     swept = house.workers.stop_idle(db.now() + 101)
     assert (swept.failed, house.row(session).status) == (1, "deleted")
     assert errors
@@ -504,7 +504,7 @@ def test_an_empty_folder_in_place_of_a_stopped_one_is_filled_again(house: House)
     house.start(session)
     before = fill(house, session)
     house.workers.stop(session.id)
-    house.sandboxes.remove(session.id)
+    house.sandboxes.remove(session.id, EVERY_GENERATION)
     for root in ("workspace", "agent"):
         house.folder(session, root).mkdir(parents=True)
     house.start(session)
@@ -684,7 +684,7 @@ def test_sandboxes_that_outlived_their_stop_are_ended(house: House) -> None:
     session = house.session()
     house.start(session)
     sandboxes: Any = house.sandboxes
-    sandboxes.stop = lambda name: None  # the process dies between the receipt and the kill
+    sandboxes.stop = lambda name, generation: None  # the process dies between the receipt and the kill
     house.workers.stop(session.id)
     assert house.sandboxes.list_running() == [session.id]
     del sandboxes.stop

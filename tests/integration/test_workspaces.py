@@ -13,6 +13,7 @@ import pytest
 
 from app.errors import Conflict, Invalid, NotFound
 from app.models import ChatSession
+from app.ports import EVERY_GENERATION
 from app.services import workspaces
 from tests.support.folder_host import FolderSandboxes
 from tests.support.workspace_house import House, bound, bundle_of, sandboxes_of, write
@@ -187,7 +188,7 @@ def test_a_sandbox_that_died_is_read_from_its_snapshot(house: House) -> None:
     house.start(session)
     write(house.folder(session), {"a.txt": "saved"})
     house.workers.sync(session.id, "message.stop")
-    house.sandboxes.stop(session.id)
+    house.sandboxes.stop(session.id, EVERY_GENERATION)
     part = house.workspaces.file(session.id, "a.txt")
     assert (part.data, part.source) == (b"saved", "snapshot")
 
@@ -273,7 +274,7 @@ def test_a_patch_that_is_too_long_says_so(house: House, monkeypatch: pytest.Monk
     house.start(session)
     write(house.folder(session), {f"{n}.txt": f"{n}\n" * 10 for n in range(9)})
     house.workers.sync(session.id, "message.stop")
-    house.sandboxes.stop(session.id)  # died, so that no answer of its own was kept
+    house.sandboxes.stop(session.id, EVERY_GENERATION)  # died, so that no answer of its own was kept
     diff = house.workspaces.diff(session.id)
     assert diff["truncated"]
     assert len(diff["files"]) == 9

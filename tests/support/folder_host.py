@@ -213,6 +213,7 @@ class FolderSandboxes:
         self._folder, self._make = folder, make
         self._folder.mkdir(parents=True, exist_ok=True)
         self.hosts: dict[str, FolderHost] = {}
+        self._latest: dict[str, int] = {}
 
     def start(self, spec: SandboxSpec) -> Any:
         found = self.hosts.get(spec.name)
@@ -223,16 +224,20 @@ class FolderSandboxes:
         self.kill(spec.name)
         for part in ("workspace", "agent"):
             (self._folder / spec.name / part).mkdir(parents=True, exist_ok=True)
+        self._latest[spec.name] = spec.generation
         self.hosts[spec.name] = self._make(self._folder / spec.name, spec.generation)
         return self.hosts[spec.name]
 
     def connect(self, name: str) -> Any:
         return self.hosts.get(name)
 
-    def stop(self, name: str) -> None:
-        self.kill(name)
+    def stop(self, name: str, generation: int) -> None:
+        if self._latest.get(name, 0) <= generation:
+            self.kill(name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, generation: int) -> None:
+        if self._latest.get(name, 0) > generation:
+            raise ExecutorError("http", "remove", 1, 1, status=409, code="wrong_generation")
         self.kill(name)
         shutil.rmtree(self._folder / name, ignore_errors=True)
 

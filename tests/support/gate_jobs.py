@@ -1,4 +1,4 @@
-"""Operations on session workers in processes of their own, so that a test can kill them: start, sync, stop, remove.
+"""Operations on session workers in processes of their own, so that a test can kill them or let them sleep: start, sync, stop, remove.
 
 The processes are forked from one that has loaded everything, which makes hundreds of them cheap. Each writes down every removal
 before it happens, with what the row said at that moment.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.adapters.folder_object_store import FolderObjectStore
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
@@ -26,19 +27,25 @@ from app.ports import Bell, ExecutorError, ObjectStore
 from app.services import worker_rows
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
+from executor import processes
 from tests.support.workspace_house import CountingBell, bound
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "tests.support.gate_warm", "app.adapters.httpx_executor", "psycopg2", "pytest"])
 
 
+Act = Literal["stop", "remove"]
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where everything is; a job finds its way by this alone."""
+    """Where everything is; a job finds its way by this alone. `sleeps_before` names the call to a sandbox before which the job's
+    process stops itself (SIGSTOP)."""
 
     var: Path
     database_url: str
     s3: dict[str, Any] = field(default_factory=dict)
+    sleeps_before: Act | None = None
 
     @property
     def settings(self) -> Settings:
@@ -55,7 +62,7 @@ class Place:
         return MinioObjectStore(S3Settings(**told))
 
     def workers(self, bell: Bell | None = None) -> SessionWorkers:
-        sandboxes = _Watched(LocalSandboxSettings(self.var / "sandboxes"), self.removals)
+        sandboxes = _Watched(self)
         return SessionWorkers(self.settings, sandboxes, Snapshots(self.store()), bell or CountingBell(), {})
 
 
@@ -81,6 +88,14 @@ class Job:
     def runs(self) -> bool:
         return self._process.is_alive()
 
+    @property
+    def sleeps(self) -> bool:
+        found = processes.look(self._process.pid or 0)
+        return found is not None and found.state == "T"
+
+    def wake(self) -> None:
+        os.kill(self._process.pid or 0, signal.SIGCONT)
+
     def kill(self) -> None:
         self._process.kill()
 
@@ -100,17 +115,26 @@ class Job:
 class _Watched(LocalSandboxes):
     """Local sandboxes that tell what the row said when one is removed."""
 
-    def __init__(self, settings: LocalSandboxSettings, removals: Path) -> None:
-        super().__init__(settings)
-        self._removals = removals
+    def __init__(self, place: Place) -> None:
+        super().__init__(LocalSandboxSettings(place.var / "sandboxes"))
+        self._removals, self._sleeps_before = place.removals, place.sleeps_before
 
-    def remove(self, name: str) -> None:
+    def stop(self, name: str, generation: int) -> None:
+        self._sleep("stop")
+        super().stop(name, generation)
+
+    def _sleep(self, act: Act) -> None:
+        if act == self._sleeps_before:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def remove(self, name: str, generation: int) -> None:
         row = worker_rows.get(name)
         said = {"status": row.status, "receipt": row.receipt, "generation": row.generation}
         line = {"session": name, "snapshotId": row.snapshot_id, "ran": row.started_at is not None, **said}
         with self._removals.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        super().remove(name)
+        self._sleep("remove")
+        super().remove(name, generation)
 
 
 def _work(place: Place, name: str, session_id: str, answers: Connection) -> None:

@@ -13,7 +13,7 @@ from app.adapters.httpx_executor import HttpxExecutor
 from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.domain.journal import Record
 from app.domain.turn import AgentCommand
-from app.ports import AgentStart, AgentState, SandboxSpec
+from app.ports import EVERY_GENERATION, AgentStart, AgentState, SandboxSpec
 from executor import processes
 
 PYTHON = "/opt/paddock/python"
@@ -29,7 +29,7 @@ def local_sandboxes(folder: Path, mode: str, **settings: Any) -> Iterator[LocalS
         yield sandboxes
     finally:
         for name in [path.name for path in folder.glob("[!.]*")]:
-            sandboxes.remove(name)
+            sandboxes.remove(name, EVERY_GENERATION)
 
 
 def spec(name: str = "ses_1", generation: int = 1, **mounts: str) -> SandboxSpec:

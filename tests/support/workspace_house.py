@@ -17,7 +17,7 @@ from app.adapters.local_sandboxes import LocalSandboxes, LocalSandboxSettings
 from app.config import Settings
 from app.domain import storage
 from app.models import AgentRun, Bundle, ChatSession, SessionWorker, Snapshot, Tenant, User
-from app.ports import ObjectStore, Sandboxes
+from app.ports import EVERY_GENERATION, ObjectStore, Sandboxes
 from app.services import worker_rows
 from app.services.session_workers import SessionWorkers
 from app.services.snapshots import Snapshots
@@ -132,7 +132,7 @@ def sandboxes_of(kind: str, var: Path) -> Iterator[Any]:
         yield sandboxes
     finally:
         for name in sandboxes.list_running():
-            sandboxes.stop(name)
+            sandboxes.stop(name, EVERY_GENERATION)
 
 
 def tree_of(top: Path, skip: Callable[[str], bool] = lambda name: False) -> Tree:

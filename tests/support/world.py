@@ -16,6 +16,7 @@ from app.container import Container, build
 from app.domain.events import Event
 from app.domain.lease import Lease
 from app.models import AgentRun, HumanLoopRequest, RunEvent, User
+from app.ports import EVERY_GENERATION
 from app.services import human_loop, identity, runs
 from app.services.run_creation import NewRun, NewSession, create
 from app.services.run_driver import RunDriver
@@ -141,4 +142,4 @@ def open_world(var: Path, database_url: str, redis_url: str, **settings: Any) ->
         world.feed.stop()
         container.driver_parts.stopping.set()
         for name in container.sandboxes.list_running():
-            container.sandboxes.stop(name)
+            container.sandboxes.stop(name, EVERY_GENERATION)
