@@ -114,11 +114,21 @@ class Client:
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
+    def start_and_stream(self, body: Mapping[str, Any]) -> Iterator[sse.ServerEvent]:
+        """Start a run and yield what its stream says, heartbeats too, in one request: nothing is tried again, and where the connection
+        breaks httpx.TransportError is raised."""
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        yield from self._events_of("POST", "/api/runs/start", key, json=dict(body))
+
     def _stream(self, run_id: str, cursor: int) -> Iterator[sse.ServerEvent]:
-        headers = {"Accept": "text/event-stream"}
+        yield from self._events_of("GET", f"/api/runs/{quote(run_id, safe='')}/stream", {}, params={"cursor": cursor})
+
+    def _events_of(
+        self, method: str, path: str, headers: Mapping[str, str], **options: Any
+    ) -> Iterator[sse.ServerEvent]:
+        headers = {"Accept": "text/event-stream", **headers}
         timeout = httpx.Timeout(10, read=SILENCE_SECONDS)
-        path = f"/api/runs/{quote(run_id, safe='')}/stream"
-        with self._http.stream("GET", path, params={"cursor": cursor}, headers=headers, timeout=timeout) as response:
+        with self._http.stream(method, path, headers=headers, timeout=timeout, **options) as response:
             if response.status_code >= 400:
                 response.read()
                 raise problem_of(response)

@@ -33,6 +33,11 @@ class House:
         return self.var / "logs"
 
     @property
+    def reports(self) -> Path:
+        """What `paddock stress` found (`cli.stress`)."""
+        return self.var / "reports"
+
+    @property
     def owner_token(self) -> Path:
         """The owner's API token, written at first start for this machine's user alone."""
         return self.var / "owner-token"

@@ -16,6 +16,7 @@ from cli import (
     upkeep_commands,
 )
 from cli.errors import NOT_DONE, CommandFailed
+from cli.stress import command as stress_command
 
 app = typer.Typer(
     name="paddock",
@@ -25,7 +26,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (run_commands, session_commands, server_commands, house_commands, operating_commands, upkeep_commands):
+for part in (
+    run_commands,
+    session_commands,
+    server_commands,
+    house_commands,
+    operating_commands,
+    upkeep_commands,
+    stress_command,
+):
     app.add_typer(part.app)
 
 
