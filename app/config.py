@@ -128,6 +128,18 @@ class Settings(AgentSettings):
     worker_threads: int = Field(
         8, validation_alias=_names("PADDOCK_WORKER_THREADS"), description="Runs that one worker process drives at once."
     )
+    breaker_failures: int = Field(
+        5,
+        ge=0,
+        validation_alias=_names("PADDOCK_BREAKER_FAILURES"),
+        description="Failures of a provider in a row after which its runs wait; 0: they never do.",
+    )
+    breaker_seconds: float = Field(
+        30,
+        gt=0,
+        validation_alias=_names("PADDOCK_BREAKER_SECONDS"),
+        description="Until one of them tries again; twice as long after each that fails, up to 16 times.",
+    )
     worker_processes: int = Field(
         2, validation_alias=_names("PADDOCK_WORKER_PROCESSES"), description="Worker processes that `make up` starts."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -27,12 +27,18 @@ def providers(as_json: AsJson = False) -> None:
     rows = []
     for item in answer["items"]:
         able = sorted(name for name, yes in (item.get("capabilities") or {}).items() if yes)
-        ready = "[green]ready[/]" if item.get("ready") else "[red]not ready[/]"
-        rows.append((item["kind"], ready, cell(item.get("version")), ", ".join(able)))
+        rows.append((item["kind"], _state(item), cell(item.get("version")), ", ".join(able)))
     show_table(("provider", "state", "version", "can"), rows, "no providers", last="fold")
     for item in answer["items"]:
-        if item.get("remedy"):
-            screen.out.print(f"→ {item['kind']}: {cell(item['remedy'], 300)}")
+        for remedy in {item.get("remedy"), (item.get("breaker") or {}).get("remedy")} - {None}:
+            screen.out.print(f"→ {item['kind']}: {cell(remedy, 300)}")
+
+
+def _state(item: dict[str, Any]) -> str:
+    if not item.get("ready"):
+        return "[red]not ready[/]"
+    breaker = item.get("breaker") or {}
+    return "[red]fails, its runs wait[/]" if breaker.get("state") in ("open", "half_open") else "[green]ready[/]"
 
 
 @app.command("login-link")

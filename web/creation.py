@@ -14,7 +14,7 @@ from app.domain import repo_address
 from app.domain.external import EXTERNAL
 from app.domain.permissions import Permission, Principal
 from app.errors import Invalid, NotFound
-from app.services import budgets
+from app.services import budgets, provider_breaker
 from app.services.run_creation import NewRun, NewSession
 from web import access
 from web.parts import Parts
@@ -41,6 +41,8 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
         _refuse("budget_not_supported", "budget", body.budget, ("max_tokens", "max_cost_usd"))
     else:
         parts.readiness.require(provider)
+        if body.on_busy == "reject":
+            provider_breaker.require_closed(principal.tenant_id, provider)
     parts.container.watermarks.require_room()
     return NewRun(
         tenant_id=principal.tenant_id,

@@ -17,7 +17,7 @@ from app.container import Container, build
 from app.errors import Unavailable
 from app.log import logger
 from app.services.process_health import Reporter
-from app.services.run_worker import RunWorker
+from app.services.run_worker import SPARE_THREADS, RunWorker
 from workers import actors, turning
 from workers.presence import Duties, Presence
 
@@ -80,7 +80,7 @@ class Ear:
     def __init__(self, container: Container, kind: str) -> None:
         self._broker, self._progress = container.broker, container.progress
         turning.expect(self._progress, container.settings.wedged_seconds)
-        self._threads = container.settings.worker_threads if kind == "runs" else 4
+        self._threads = container.settings.worker_threads + SPARE_THREADS if kind == "runs" else 4
         self._queue = RUNS_QUEUE if kind == "runs" else MAINTENANCE_QUEUE
         self._consumer: dramatiq.Worker | None = None
 

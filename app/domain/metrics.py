@@ -57,6 +57,7 @@ _ALL = (
     Metric("paddock_model_tokens_total", "counter", "Tokens counted by the model proxy, by protocol and class."),
     Metric("paddock_model_refusals_total", "counter", "Calls that the model proxy answered itself, by reason."),
     Metric("paddock_model_first_byte_seconds", "histogram", "From a call of a model until its answer begins, by protocol.", FAST),
+    Metric("paddock_provider_breakers_open", "gauge", "Tenants whose runs of this provider wait because it fails."),
     Metric("paddock_processes", "gauge", "Processes by component and state: ok, wedged, gone."),
     Metric("paddock_process_unwell_seconds", "gauge", "For how long the process of this component that is worst off is not well."),
 )  # fmt: skip

@@ -79,6 +79,9 @@ PROBLEMS: dict[str, Problem] = {
     "not_found": Problem(
         404, "There is no such object, or it is not yours to see.", "Check the id; ids are case-sensitive."
     ),
+    "provider_unavailable": Problem(
+        429, "The provider fails now.", "Wait as long as Retry-After says, or leave onBusy out: the run waits then."
+    ),
     "rate_limited": Problem(429, "Too many requests.", "Wait as long as Retry-After says."),
     "too_many_streams": Problem(429, "Too many open streams of this principal.", "Close streams that nobody reads."),
     # --- runs and sessions

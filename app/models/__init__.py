@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.models.breakers import ProviderBreaker
 from app.models.identity import ApiToken, IdempotencyKey, LoginLink, RoleBinding, Tenant, User, WebSession
 from app.models.model_calls import ModelCall
 from app.models.policies import PolicyRow
@@ -12,7 +13,7 @@ from app.models.webhooks import WebhookDelivery
 
 __all__ = [
     "AgentRun", "ApiToken", "Bundle", "ChatRead",
-    "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "ModelCall", "PolicyRow",
+    "ChatSession", "HumanLoopRequest", "IdempotencyKey", "LoginLink", "ModelCall", "PolicyRow", "ProviderBreaker",
     "RoleBinding", "RunCommand", "RunEvent", "RunToken", "SessionWorker", "Snapshot", "Tenant", "Todo", "UsageLog", "User", "WebSession",
     "WebhookDelivery", "WorkerProcess",
 ]  # fmt: skip

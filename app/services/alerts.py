@@ -14,14 +14,14 @@ from app.domain.worker_state import SyncStatus, WorkerStatus
 from app.errors import Unavailable
 from app.models import AgentRun, SessionWorker, Tenant
 from app.ports import ProcessBoard
-from app.services import gauges, process_health
+from app.services import gauges, process_health, provider_breaker
 
 LEASE_SECONDS = 120.0
 """A lease that is over is taken up within seconds; one that nobody takes for so long is stuck."""
 BUDGET_SECONDS = 3600.0
 
 PROCESSES = "processes_wedged"
-RULES = ("queue_age", "leases_lost", "syncs_failed", "budgets_exceeded", PROCESSES)
+RULES = ("queue_age", "leases_lost", "syncs_failed", "budgets_exceeded", "providers_unavailable", PROCESSES)
 
 Broken = tuple[str, str]
 """A tenant and a rule. Processes belong to the installation: its first tenant stands for it."""
@@ -83,3 +83,6 @@ def _of_tenant(settings: Settings, tenant_id: str) -> Iterator[tuple[str, dict[s
     )
     if count := spent.count():
         yield "budgets_exceeded", {"runs": count, "withinSeconds": BUDGET_SECONDS}
+    if failing := provider_breaker.list_open(tenant_id):
+        told = [{"provider": row.provider, "failureCode": row.failure_code, "remedy": row.remedy} for row in failing]
+        yield "providers_unavailable", {"providers": told}

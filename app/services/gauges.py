@@ -11,7 +11,7 @@ from app import db
 from app.domain.metrics import series
 from app.domain.run_state import RunStatus
 from app.domain.worker_state import SyncStatus, WorkerStatus
-from app.models import AgentRun, HumanLoopRequest, SessionWorker, WebhookDelivery
+from app.models import AgentRun, HumanLoopRequest, ProviderBreaker, SessionWorker, WebhookDelivery
 from app.services import runs
 
 Samples = dict[str, float]
@@ -22,7 +22,15 @@ _OPEN = AgentRun.finished_at.is_null()
 def read() -> Samples:
     """Return every gauge that has a row behind it, and those that are zero for lack of rows."""
     now = db.now()
-    return {**_queue(), **_leases(now), **_sandboxes(now), **_waits(now), **_webhooks()}
+    return {**_queue(), **_leases(now), **_sandboxes(now), **_waits(now), **_webhooks(), **_breakers()}
+
+
+def _breakers() -> Samples:
+    open_ = ProviderBreaker.select(ProviderBreaker.provider, fn.COUNT(ProviderBreaker.tenant_id)).where(
+        ProviderBreaker.opened_at.is_null(False)
+    )
+    rows = _rows(open_.group_by(ProviderBreaker.provider))
+    return {series("paddock_provider_breakers_open", {"provider": provider}): count for provider, count in rows}
 
 
 def _queue() -> Samples:

@@ -34,13 +34,15 @@ GRANT = "grant:"
 
 
 class Attempt:
-    """Steps the journal of one attempt for one holder. `outcome` is set once the agent's turn has ended."""
+    """Steps the journal of one attempt for one holder. `outcome` is set once the agent's turn has ended;
+    `has_called_tools` once its model is known to have answered."""
 
     def __init__(self, run: AgentRun, launch: Launch, turn: Turn, parts: AttemptParts) -> None:
         self._run, self._launch, self._turn, self._parts = run, launch, turn, parts
         self.agent_id = agent_id(run.id, launch.attempt)
         self.status = RunStatus(run.status)
         self.outcome: Outcome | None = None
+        self.has_called_tools = False
         self.message: str | None = run.message
         self.usage: dict[str, Any] = dict((run.launch or {}).get("usageBefore") or {})
         self.position = 0
@@ -109,6 +111,8 @@ class Attempt:
                 self.message = data["text"]
             elif kind == EventType.USAGE_UPDATE:
                 self.usage = usage.add(self._usage_before, data)
+            elif kind == EventType.TOOL_CALL:
+                self.has_called_tools = True
 
     def _remember(self, step: Step) -> None:
         """An earlier holder may have died before it wrote down the agent's own name of the conversation."""

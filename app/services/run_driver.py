@@ -36,7 +36,7 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import budgets, model_access, run_launch, runs
+from app.services import budgets, model_access, provider_breaker, run_launch, runs
 from app.services.counting import Counters
 from app.services.event_log import RunLog
 from app.services.external_drive import ExternalDrive, ExternalParts
@@ -108,6 +108,7 @@ class RunDriver:
         self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
         self._generation = 0
         self._looked_at = 0.0  # for a stop, while the sandbox is made ready
+        self._is_proven = False
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -388,6 +389,9 @@ class RunDriver:
                         self._sync.request()
                     self._watch_ending(attempt, item)
                     limits.saw(item)
+                    if attempt.has_called_tools and not self._is_proven:
+                        self._is_proven = True
+                        provider_breaker.prove(self._run)
                 case Wake():
                     self._apply_commands(attempt)
                     self._sync.report(attempt.number)

@@ -14,7 +14,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.log import logger
 from app.models import AgentRun, RunCommand
-from app.services import budgets, human_loop, metering, run_launch, runs
+from app.services import budgets, human_loop, metering, provider_breaker, run_launch, runs
 from app.services.event_log import RunLog
 from app.services.run_attempt import Attempt, now_draft
 
@@ -126,6 +126,7 @@ class RunEnding:
         def change(_: int) -> None:
             _resolve(drafts, now)
             runs.to_queued(run.id, self._lease.epoch, retry_at=retry_at, counters=fields)
+            provider_breaker.note(run, outcome, self._settings)
 
         self._log.append(drafts, change)
         logger.info("run goes back to the queue", reason=_reason(outcome), retry_in_seconds=round(retry_at - now, 1))
@@ -171,6 +172,7 @@ class RunEnding:
             if unless_stopped and AgentRun.get_by_id(run.id).stop_requested_at is not None:
                 raise _StopCame
             runs.to_terminal(run.id, self._lease.epoch, outcome.status, now=now, fields=fields)
+            provider_breaker.note(run, outcome, self._settings)
             if usage:
                 metering.log_usage(run, usage, now)
 

@@ -13,7 +13,7 @@ from app.domain.journal import agent_id
 from app.errors import AppError
 from app.models import AgentRun, HumanLoopRequest, RunCommand, RunEvent, SessionWorker
 from app.ports import ExecutorError
-from app.services import log_rows, worker_rows
+from app.services import log_rows, provider_breaker, worker_rows
 from app.services.run_reason import Journal, Reason, Situation, is_failure, reason_of
 from app.services.session_workers import SessionWorkers
 
@@ -71,9 +71,10 @@ def explain(run: AgentRun, session_workers: SessionWorkers) -> Explanation:
     requests = _newest(HumanLoopRequest, run.id, HumanLoopRequest.created_at)
     undelivered = [request for request in requests if request.closed_at is None]
     now = db.now()
+    breaker = provider_breaker.find(run.tenant_id, run.provider)
     return Explanation(
         run=run,
-        reason=reason_of(Situation(run, worker, _ahead(run), undelivered, journal, now)),
+        reason=reason_of(Situation(run, worker, _ahead(run), undelivered, journal, now, breaker)),
         worker=worker,
         journal=journal,
         attempts=attempts,

@@ -10,7 +10,7 @@ from app import ids
 from app.domain.external import EXTERNAL
 from app.domain.failure import FailureCode
 from app.domain.run_state import RunStatus
-from app.models import AgentRun, HumanLoopRequest, SessionWorker
+from app.models import AgentRun, HumanLoopRequest, ProviderBreaker, SessionWorker
 
 LONG_SECONDS = 15.0
 """A claim, or a look at a lease that is over, normally takes well under this; beyond it somebody should look at the workers."""
@@ -44,7 +44,7 @@ class Reason:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the words are made of. `ahead`: unfinished earlier runs of the session, the oldest first; `requests`: those without an
-    answer that reached the agent; `now` by the database's clock."""
+    answer that reached the agent; `now` by the database's clock; `breaker` of its provider where that fails."""
 
     run: AgentRun
     worker: SessionWorker | None
@@ -52,6 +52,7 @@ class Situation:
     requests: Sequence[HumanLoopRequest]
     journal: Journal
     now: float
+    breaker: ProviderBreaker | None = None
 
 
 def reason_of(situation: Situation) -> Reason:
@@ -100,6 +101,13 @@ def _queued(situation: Situation) -> Reason:
         )
     if run.provider == EXTERNAL:
         return Reason("It waits for an external executor to bind it.", "Start the executor, or stop the run.")
+    breaker = situation.breaker
+    if breaker is not None and breaker.opened_at is not None:
+        return Reason(
+            f"Its provider fails since {_time(breaker.opened_at)} ({breaker.failure_code}); one run at a time tries whether it "
+            f"works again, the next one from {_time(breaker.trial_at)}.",
+            breaker.remedy,
+        )
     if run.retry_at is not None and run.retry_at > situation.now:
         return Reason(
             f"Attempt {run.attempt} did not end well; it is tried again at {_time(run.retry_at)}.",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from app import db
 from app.domain.lease import Lease
 from app.log import logger
 from app.services import holders, runs
 from app.services.run_driver import DriverParts, RunDriver
+
+SPARE_THREADS = 1
+"""Beyond PADDOCK_WORKER_THREADS, for runs of other providers than one that takes up all of those (decision 0013)."""
 
 
 class RunWorker:
@@ -17,6 +21,8 @@ class RunWorker:
     def __init__(self, owner: str, parts: DriverParts) -> None:
         self._owner, self._parts = owner, parts
         self._drivers: dict[str, RunDriver] = {}
+        self._providers: Counter[str] = Counter()  # of the runs in hand
+        self._claiming = threading.Lock()  # from looking who is full to counting who was claimed
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
@@ -36,15 +42,24 @@ class RunWorker:
         while not self._parts.stopping.is_set():
             with db.connection():
                 starts = self._parts.watermarks.find_shortage() is None
-                claim = self._claim(starts=starts)
+                with self._claiming:
+                    claim = self._claim(starts=starts)
+                    if claim is not None:
+                        self._providers[claim.run.provider] += 1
                 if claim is None:
                     return
-                self._drive(claim)
+                try:
+                    self._drive(claim)
+                finally:
+                    with self._claiming:
+                        self._providers[claim.run.provider] -= 1
 
     def _claim(self, *, starts: bool) -> runs.Claim | None:
         """Claim, count it, and tell whether claiming works at all."""
+        most = self._parts.settings.worker_threads
+        full = [provider for provider, count in self._providers.items() if count >= most]
         try:
-            claim = runs.claim_next(self._owner, self._parts.settings.lease_duration, starts=starts)
+            claim = runs.claim_next(self._owner, self._parts.settings.lease_duration, starts=starts, full=full)
         except Exception as error:
             self._parts.progress.failed("claims", error)
             raise

@@ -5,7 +5,7 @@ Reading runs for people is at the end. Creating them is in `run_creation`, drivi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from app.domain.failure import Failure
 from app.domain.run_state import RunStatus, sources_of
 from app.errors import Conflict, LeaseLost
 from app.models import AgentRun, RunCommand, RunEvent
+from app.services import provider_breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +46,42 @@ _AT_REST = {"lease_owner": None, "lease_until": None, "waiting_since": None, "sa
 _CLAIMABLE = """
 SELECT r.id, r.lease_until, r.lease_seq,
        ({begun} OR ((r.bound_until IS NOT NULL OR ({startable} AND r.provider <> '{external}'
-           AND (r.retry_at IS NULL OR r.retry_at <= {now}))) AND NOT EXISTS (
+           AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT {blocked})) AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
            AND older.session_seq < r.session_seq AND older.finished_at IS NULL))) AS turn
 FROM agent_runs r
 WHERE r.finished_at IS NULL
-  AND (r.lease_until IS NULL OR r.lease_until <= {now})
+  AND (r.lease_until IS NULL OR r.lease_until <= {now}) AND {elsewhere}
   AND (({begun} AND r.let_go_at IS NULL AND (r.bound_until IS NULL OR r.lease_until IS NOT NULL))
        OR r.bound_until <= {now}
        OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL)
        OR ({startable} AND r.bound_until IS NULL AND r.provider <> '{external}'
-           AND r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT EXISTS (
+           AND r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT {blocked} AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
            AND older.session_seq < r.session_seq AND older.finished_at IS NULL)))
 ORDER BY r.priority DESC, r.id
 LIMIT 1
 """
-_ALL = {"begun": "r.status <> 'queued'", "startable": "1 = 1", "external": EXTERNAL}
-_WITHOUT_STARTS = {"begun": "r.status NOT IN ('queued', 'claimed')", "startable": "1 = 0", "external": EXTERNAL}
+_ALL = {"begun": "r.status <> 'queued'", "startable": "1 = 1"}
+_WITHOUT_STARTS = {"begun": "r.status NOT IN ('queued', 'claimed')", "startable": "1 = 0"}
+
+
+def _claimable(*, starts: bool = True, full: Collection[str] = ()) -> str:
+    words = {**(_ALL if starts else _WITHOUT_STARTS), "elsewhere": "1 = 1"}
+    if full:
+        others = "r.provider NOT IN ({})".format(", ".join(f"'{kind}'" for kind in sorted(full)))
+        words |= {
+            "startable": f"({words['startable']} AND {others})",
+            "elsewhere": f"(r.status = 'queued' OR {others})",
+        }
+    now = db.clock().sql
+    return _CLAIMABLE.format(now=now, blocked=provider_breaker.BLOCKED.format(now=now), external=EXTERNAL, **words)
 
 
 def count_claimable(limit: int, tenant_id: str | None = None) -> int:
     """Look without a lock how many runs (of one tenant) a claim would find, up to `limit`."""
     database = db.proxy.obj
-    sql = _CLAIMABLE.format(now=db.clock().sql, **_ALL).replace("LIMIT 1", f"LIMIT {int(limit)}")
+    sql = _claimable().replace("LIMIT 1", f"LIMIT {int(limit)}")
     if tenant_id is None:
         return len(database.execute_sql(sql).fetchall())
     sql = sql.replace(
@@ -77,33 +90,41 @@ def count_claimable(limit: int, tenant_id: str | None = None) -> int:
     return len(database.execute_sql(sql, (tenant_id,)).fetchall())
 
 
-def claim_next(owner: str, seconds: float, *, starts: bool = True) -> Claim | None:
+class _TrialTaken(Exception):
+    """Another run of a provider that fails was let through at the same moment."""
+
+
+def claim_next(owner: str, seconds: float, *, starts: bool = True, full: Collection[str] = ()) -> Claim | None:
     """Take the best claimable run for `seconds`; None where there is none. Without `starts` no attempt is to start: runs whose
-    agent is not there yet are taken for their commands alone."""
+    agent is not there yet are taken for their commands alone. Those of providers that are `full` are not driven here now."""
     if db.is_sqlite() and not count_claimable(1):
         return None  # spares the write lock: an idle worker must not make others wait
-    try:
-        with db.transaction():
-            return _claim(owner, seconds, starts)
-    except peewee.IntegrityError:
-        return None  # another run of the session became active at the same moment: the next bell finds what is left
+    while True:
+        try:
+            with db.transaction():
+                return _claim(owner, seconds, _claimable(starts=starts, full=full), starts)
+        except _TrialTaken:
+            continue  # it is no candidate any more: look for the next one
+        except peewee.IntegrityError:
+            return None  # another run of the session became active at the same moment: the next bell finds what is left
 
 
-def _candidate(*, lock: bool, starts: bool) -> tuple[str, float | None, int, bool] | None:
-    sql = _CLAIMABLE.format(now=db.clock().sql, **(_ALL if starts else _WITHOUT_STARTS))
+def _candidate(sql: str, *, lock: bool) -> tuple[str, float | None, int, bool] | None:
     if lock and not db.is_sqlite():
         sql += " FOR NO KEY UPDATE OF r SKIP LOCKED"  # a new event or command of the run locks its key
     row = db.proxy.obj.execute_sql(sql).fetchone()
     return (row[0], row[1], row[2], bool(row[3])) if row else None
 
 
-def _claim(owner: str, seconds: float, may_start: bool) -> Claim | None:
-    found = _candidate(lock=True, starts=may_start)
+def _claim(owner: str, seconds: float, sql: str, may_start: bool) -> Claim | None:
+    found = _candidate(sql, lock=True)
     if found is None:
         return None
     run_id, lease_until, lease_seq, turn = found
     run = AgentRun.get_by_id(run_id)
     starts = turn and run.status == RunStatus.QUEUED
+    if starts and not provider_breaker.admit(run):
+        raise _TrialTaken
     changes: dict[Any, Any] = {
         AgentRun.epoch: AgentRun.epoch + 1,
         AgentRun.lease_owner: owner,

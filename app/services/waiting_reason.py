@@ -5,6 +5,7 @@
 | `session_busy` | earlier runs of its session; `position` is how many | it was created |
 | `disk_full`, `redis_full`, … | room: no attempt starts meanwhile | it was created |
 | `executor` | its external executor to bind itself | it was created |
+| `provider_unavailable` | its provider, which fails: one run at a time tries it; `remedy` is what to do | it began to fail |
 | `retry` | the time of its next attempt | its last attempt ended |
 | `no_worker` | a worker process: none lives that takes runs | it became claimable |
 | `worker` | a free worker; `position` is how many of the tenant's runs come first | it became claimable, or was handed back |
@@ -24,7 +25,7 @@ from app.domain.events import EventType
 from app.domain.external import EXTERNAL
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, RunEvent
-from app.services import worker_processes
+from app.services import provider_breaker, worker_processes
 
 
 def waiting_for(run: AgentRun, shortage: str | None = None) -> dict[str, Any] | None:
@@ -47,6 +48,9 @@ def _in_queue(run: AgentRun, shortage: str | None) -> dict[str, Any]:
         return {"reason": shortage, "since": run.created_at}
     if run.provider == EXTERNAL and run.bound_until is None:
         return {"reason": "executor", "since": run.created_at}
+    breaker = provider_breaker.find(run.tenant_id, run.provider)
+    if breaker is not None and breaker.opened_at is not None:
+        return {"reason": "provider_unavailable", "since": breaker.opened_at, "remedy": breaker.remedy}
     if run.retry_at is not None and run.retry_at > db.now():
         return {"reason": "retry", "since": _last_change(run)}
     return _for_worker(run, run.retry_at or run.created_at)

@@ -13,9 +13,12 @@ import redis
 from app import config, db
 from app.adapters.httpx_webhooks import HttpxWebhooks
 from app.adapters.redis_process_board import RedisProcessBoard
-from app.models import AgentRun, ChatSession, SessionWorker, Tenant, WebhookDelivery
+from app.domain.failure import Failure, FailureCode
+from app.domain.run_state import RunStatus
+from app.domain.turn import Outcome
+from app.models import AgentRun, ChatSession, ProviderBreaker, SessionWorker, Tenant, WebhookDelivery
 from app.ports import ProcessReport
-from app.services import identity, worker_rows
+from app.services import identity, provider_breaker, worker_rows
 from app.services.counting import Counters
 from app.services.webhooks import Webhooks
 from tests.integration.test_webhooks import SECRET, Receiver, ask, new_run, receiver
@@ -63,16 +66,20 @@ def break_everything(told: Told) -> None:
     AgentRun.update(spent_fields).where(AgentRun.id == spent.id).execute()
     worker_rows.ensure(ChatSession.get_by_id(old.session_id))
     SessionWorker.update(last_sync_status="failed").execute()
+    for _ in range(config.Settings.model_fields["breaker_failures"].default):
+        down = Outcome(RunStatus.FAILED, "error", Failure(FailureCode.TRANSPORT_ERROR, "refused"))
+        provider_breaker.note(spent, down, config.Settings(_env_file=None))  # type: ignore[call-arg]
     told.board.put(ProcessReport("worker", WEDGED, 0.0, True, 30.0, "threads: it does not turn"))
 
 
 def mend_everything(told: Told) -> None:
     AgentRun.update(status="canceled", lease_until=None, finished_at=db.now() - 4000).execute()
     SessionWorker.update(last_sync_status="succeeded").execute()
+    ProviderBreaker.delete().execute()
     told.board.remove([WEDGED])
 
 
-RULES = ["budgets_exceeded", "leases_lost", "processes_wedged", "queue_age", "syncs_failed"]
+RULES = ["budgets_exceeded", "leases_lost", "processes_wedged", "providers_unavailable", "queue_age", "syncs_failed"]
 
 
 def test_each_rule_is_told_once_then_once_that_it_holds_again_and_anew_when_it_breaks_again(told: Told) -> None:

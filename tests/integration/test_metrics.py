@@ -115,4 +115,8 @@ def test_every_gauge_is_there_on_an_empty_installation_and_everything_is_declare
     samples = gauges.read()
     assert {name.partition("{")[0] for name in samples} <= set(METRICS)
     always = {name for name, metric in METRICS.items() if metric.kind == "gauge"} - IN_E2E - OF_WEB
-    assert always - {name.partition("{")[0] for name in samples} == {"paddock_runs", "paddock_sandboxes"}
+    assert always - {name.partition("{")[0] for name in samples} == {
+        "paddock_provider_breakers_open",
+        "paddock_runs",
+        "paddock_sandboxes",
+    }

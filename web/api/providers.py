@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from app.domain.permissions import Permission
+from app.domain.permissions import Permission, Principal
+from app.models import ProviderBreaker
 from app.ports import Provider
+from app.services import provider_breaker
 from web.parts import Parts
 from web.routing import Routes
-from web.schemas.providers import Check, Preflight, PreflightBody, ProviderList, ProviderView
+from web.schemas.common import when
+from web.schemas.providers import BreakerView, Check, Preflight, PreflightBody, ProviderList, ProviderView
 
 routes = Routes("providers")
 
 
 @routes.get("/api/providers", Permission.PROVIDER_READ)
-def list_providers(parts: Parts) -> ProviderList:
-    """List the providers with their capabilities, versions and readiness."""
-    items = [_view(parts, provider) for provider in parts.container.providers.list()]
+def list_providers(principal: Principal, parts: Parts) -> ProviderList:
+    """List the providers with their capabilities, versions and readiness, and whether their runs wait because they fail."""
+    items = [_view(parts, provider, principal.tenant_id) for provider in parts.container.providers.list()]
     return ProviderList(items=items, next_cursor=None)
 
 
@@ -38,7 +41,7 @@ def preflight(kind: str, parts: Parts, body: PreflightBody) -> Preflight:
     return Preflight(kind=provider.kind, ok=all(check.ok for check in checks), checks=checks)
 
 
-def _view(parts: Parts, provider: Provider) -> ProviderView:
+def _view(parts: Parts, provider: Provider, tenant_id: str) -> ProviderView:
     ready = parts.readiness.look(provider.kind)
     failure = ready.failure
     return ProviderView(
@@ -51,4 +54,19 @@ def _view(parts: Parts, provider: Provider) -> ProviderView:
         failure_code=failure.code if failure else None,
         message=failure.message if failure else None,
         remedy=failure.advice if failure else None,
+        breaker=_breaker_view(provider_breaker.find(tenant_id, provider.kind)),
+    )
+
+
+def _breaker_view(row: ProviderBreaker | None) -> BreakerView:
+    state = provider_breaker.state_of(row)
+    if row is None:
+        return BreakerView(state=state)
+    return BreakerView(
+        state=state,
+        failures=row.failures,
+        since=when(row.opened_at),
+        trial_at=when(row.trial_at),
+        failure_code=row.failure_code,
+        remedy=row.remedy,
     )

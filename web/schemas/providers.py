@@ -7,6 +7,18 @@ from pydantic import Field
 from web.wire import Given, Shown
 
 
+class BreakerView(Shown):
+    """Whether runs of the provider wait because it failed `failures` times in a row. `state` is closed, open (they wait until
+    `trialAt`, then one tries) or half_open (one tries)."""
+
+    state: str
+    failures: int = 0
+    since: str | None = None
+    trial_at: str | None = None
+    failure_code: str | None = None
+    remedy: str | None = None
+
+
 class ProviderView(Shown):
     kind: str
     ready: bool
@@ -17,6 +29,7 @@ class ProviderView(Shown):
     failure_code: str | None = None
     message: str | None = None
     remedy: str | None = None
+    breaker: BreakerView
 
 
 class ProviderList(Shown):

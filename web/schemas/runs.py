@@ -128,7 +128,8 @@ class EventsQuery(Asked):
 
 class WaitingFor(Shown):
     """Why a run is not running. `position` is how many runs come first: of its session where that is busy, else of the tenant's
-    queue. `reason` is one of session_busy, disk_full, redis_full, executor, retry, no_worker, worker, sandbox, human, delivery."""
+    queue. `reason` is one of session_busy, disk_full, redis_full, executor, provider_unavailable, retry, no_worker, worker, sandbox,
+    human, delivery. `remedy` is there where somebody can do something about it."""
 
     reason: str
     position: int | None = None
@@ -150,6 +151,7 @@ class RunView(Shown):
     stop_requested_at: str | None = None
     stop_reason: str | None = None
     failure_code: str | None = None
+    remedy: str | None = None
     failure_class: str | None = None
     failure_message: str | None = None
     retryable: bool | None = None
@@ -281,4 +283,4 @@ def waiting_view(run: AgentRun) -> WaitingFor | None:
     if found is None:
         return None
     since = when(found.get("since")) or when(run.created_at) or ""
-    return WaitingFor(reason=found["reason"], position=found.get("position"), since=since)
+    return WaitingFor(reason=found["reason"], position=found.get("position"), since=since, remedy=found.get("remedy"))
