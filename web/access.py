@@ -68,7 +68,8 @@ def get_bundle(principal: Principal, bundle_id: str, permission: Permission) -> 
 
 
 def _find_session(principal: Principal, session_id: str) -> ChatSession | None:
-    query = ChatSession.select().where(ChatSession.id == session_id, ChatSession.tenant_id == principal.tenant_id)
+    of_tenant = (ChatSession.tenant_id == principal.tenant_id) & ChatSession.deleted_at.is_null()
+    query = ChatSession.select().where(ChatSession.id == session_id, of_tenant)
     if principal.owner_filter is not None:
         query = query.where(ChatSession.user_id == principal.owner_filter)
     found: ChatSession | None = query.first()

@@ -21,7 +21,7 @@ from app.services.external_runs import Bound
 from web import keys
 from web.access import LOADERS
 from web.parts import Parts, parts
-from web.wire import Reply, Shown, json_response, read_json, read_query, validate
+from web.wire import Reply, Shown, json_response, read_json, read_query, revalidated, validate
 
 PUBLIC: Literal["public"] = "public"
 RUN_TOKEN: Literal["run_token"] = "run_token"  # noqa: S105 - a kind of access, not one
@@ -49,7 +49,8 @@ Replay = Callable[..., Any]
 class Options:
     """What is particular about a route. `keyed`: a POST that needs an Idempotency-Key; `hide`: secrets in its answer that are
     not stored; `replay`: how to answer again from what was made (by its id) instead of from the stored answer;
-    `consumes`/`produces`: other content types than JSON; `max_bytes`: names the setting that limits the body."""
+    `consumes`/`produces`: other content types than JSON; `max_bytes`: names the setting that limits the body; `etag`: a caller that has
+    the answer already (If-None-Match) gets 304 without a body."""
 
     keyed: bool = True
     hide: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Options:
     produces: str = ""
     max_bytes: str = ""
     status: int = 200
+    etag: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +231,8 @@ def _call(endpoint: Endpoint, given: dict[str, Any]) -> Response:
             arguments[name] = g.loaded[name]
         else:
             arguments[name] = given[name]
-    return _response(endpoint.view(**arguments), endpoint.options.status)
+    response = _response(endpoint.view(**arguments), endpoint.options.status)
+    return revalidated(response, request) if endpoint.options.etag else response
 
 
 def _response(answer: Any, status: int) -> Response:

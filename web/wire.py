@@ -5,6 +5,7 @@ Strict on what comes in: unknown fields are named and refused, nothing is guesse
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -57,6 +58,13 @@ M = TypeVar("M", bound=BaseModel)
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, status=status, headers=dict(headers or {}), content_type=JSON)
+
+
+def revalidated(response: Response, request: Request) -> Response:
+    """Name the answer by its content; leave it out where the caller has it already (304)."""
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.make_conditional(request)
+    return response
 
 
 def read_query(model: type[M], request: Request) -> M:

@@ -11,7 +11,7 @@ import peewee
 from app import db, ids
 from app.domain.events import EventType, source
 from app.domain.run_state import RunStatus
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.models import AgentRun, ChatSession, RunCommand, RunEvent
 from app.ports import Bell
 from app.services import runs
@@ -107,14 +107,15 @@ def _insert_command(**fields: Any) -> bool:
 
 
 def _take_place(new: NewRun, now: float) -> tuple[str, int]:
-    """Lock (or make) the session and return its id and the next session_seq."""
+    """Lock (or make) the session and return its id and the next session_seq. One without a title gets the prompt's first line."""
+    title = new.prompt.strip().partition("\n")[0][:TITLE_LENGTH]
     if isinstance(new.session, NewSession):
         session_id = new.session.session_id or ids.new_id("ses")
         ChatSession.insert(
             id=session_id,
             tenant_id=new.tenant_id,
             user_id=new.user_id,
-            title=new.session.title or new.prompt.strip().partition("\n")[0][:TITLE_LENGTH],
+            title=new.session.title or title,
             provider=new.provider,
             model=new.model,
             repo_url=new.session.repo_url,
@@ -125,14 +126,17 @@ def _take_place(new: NewRun, now: float) -> tuple[str, int]:
             updated_at=now,
         ).execute()
         return session_id, 1
-    rows = (
-        ChatSession.update(last_seq=ChatSession.last_seq + 1, updated_at=now)
-        .where(ChatSession.id == new.session, ChatSession.tenant_id == new.tenant_id)
+    first_line = peewee.Case(None, [(ChatSession.title == "", title)], ChatSession.title)
+    rows = list(
+        ChatSession.update(last_seq=ChatSession.last_seq + 1, updated_at=now, title=first_line)
+        .where(ChatSession.id == new.session, ChatSession.tenant_id == new.tenant_id, ChatSession.deleted_at.is_null())
         .returning(ChatSession.last_seq)
         .tuples()
         .execute()
     )
-    return new.session, next(iter(rows))[0]
+    if not rows:
+        raise NotFound("session")  # deleted since it was loaded
+    return new.session, rows[0][0]
 
 
 def _open_runs(session_id: str) -> list[str]:

@@ -94,14 +94,14 @@ def titles_of(session_ids: list[str]) -> dict[str, str]:
     return dict(rows)
 
 
-def _reachable(table: Any, principal: Principal) -> Any:
-    """Begin a query of what hangs on sessions that this principal sees."""
+def _reachable(table: Any, principal: Principal, *, mine: bool = False) -> Any:
+    """Begin a query of what hangs on sessions that this principal sees (those he owns, where he asks for `mine`)."""
     query = table.select().where(table.tenant_id == principal.tenant_id)
-    if principal.owner_filter is None:
-        return query
-    own = ChatSession.select(ChatSession.id).where(
-        ChatSession.tenant_id == principal.tenant_id, ChatSession.user_id == principal.owner_filter
-    )
+    sessions = ChatSession.select(ChatSession.id).where(ChatSession.tenant_id == principal.tenant_id)
+    owner = principal.user_id if mine else principal.owner_filter
+    if owner is None:
+        return query.where(table.session_id.not_in(sessions.where(ChatSession.deleted_at.is_null(False))))
+    own = sessions.where(ChatSession.user_id == owner, ChatSession.deleted_at.is_null())
     return query.where(table.session_id.in_(own))
 
 

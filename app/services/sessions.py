@@ -1,15 +1,17 @@
-"""Sessions: a conversation and its workspace. Their runs are in `app.services.runs`, their sandboxes in `session_workers`."""
+"""Sessions: a conversation and its workspace. Their runs are in `app.services.runs`, their sandboxes in `session_workers`, how lists
+show them in `chats`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from peewee import fn
+
 from app import db, ids
-from app.domain import pages
 from app.domain.events import EventType
-from app.domain.pages import Page
 from app.domain.permissions import Principal
+from app.errors import Conflict
 from app.models import AgentRun, ChatSession, RunEvent
 
 SHOWN_IN_CHAT = (
@@ -48,33 +50,49 @@ def create(principal: Principal, fields: SessionFields) -> ChatSession:
     )
 
 
-def list_page(principal: Principal, *, archived: bool, cursor: str | None, limit: int) -> Page[ChatSession]:
-    """Return the sessions that the principal sees, the one used last first."""
-    query = ChatSession.select().where(
-        ChatSession.tenant_id == principal.tenant_id, ChatSession.archived_at.is_null(not archived)
-    )
-    if principal.owner_filter is not None:
-        query = query.where(ChatSession.user_id == principal.owner_filter)
-    if cursor is not None:
-        updated_at, session_id = pages.decode(cursor, float, str)
-        older = ChatSession.updated_at < updated_at
-        query = query.where(older | ((ChatSession.updated_at == updated_at) & (ChatSession.id < session_id)))
-    rows = list(query.order_by(ChatSession.updated_at.desc(), ChatSession.id.desc()).limit(limit + 1))
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(rows[:limit], pages.encode(float(last.updated_at), last.id) if last else None)
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """What is to be another; None leaves a field as it is. `model` counts where `sets_model`: it may be None, the provider's own."""
+
+    title: str | None = None
+    archived: bool | None = None
+    provider: str | None = None
+    model: str | None = None
+    sets_model: bool = False
 
 
-def change(session: ChatSession, *, title: str | None, archived: bool | None) -> ChatSession:
-    """Rename, archive or bring back a session; None leaves a field as it is."""
+def change(session: ChatSession, wanted: SessionChange) -> ChatSession:
+    """Rename, archive or bring back a session, or choose what its next runs use. A model belongs to a provider: another provider
+    without a model begins with its own."""
     now = db.now()
     changes: dict[str, object] = {}
-    if title is not None:
-        changes["title"] = title
-    if archived is not None:
-        changes["archived_at"] = (session.archived_at or now) if archived else None
+    if wanted.title is not None:
+        changes["title"] = wanted.title
+    if wanted.archived is not None:
+        changes["archived_at"] = (session.archived_at or now) if wanted.archived else None
+    if wanted.provider is not None and wanted.provider != session.provider:
+        changes |= {"provider": wanted.provider, "model": None}
+    if wanted.sets_model:
+        changes["model"] = wanted.model
     if changes:
         ChatSession.update(changes).where(ChatSession.id == session.id).execute()
     return ChatSession.get_by_id(session.id)
+
+
+def delete(session: ChatSession) -> None:
+    """Hide a session and all that hangs on it, for good. Raises Conflict `run_active` while a run of it is open.
+
+    Nothing else goes at once: its sandbox, which is idle, is saved, stopped and removed as ever, and retention takes its logs and
+    snapshots as it takes those of an archived session.
+    """
+    with db.transaction():
+        row = ChatSession.select(ChatSession.id).where(ChatSession.id == session.id)
+        list(row if db.is_sqlite() else row.for_update())  # a run that is being made holds it: look after that
+        is_open = (AgentRun.session_id == session.id) & AgentRun.finished_at.is_null()
+        if AgentRun.select().where(is_open).exists():
+            raise Conflict("run_active", "The chat has a run that has not ended.", remedy="Stop its runs first.")
+        archived_at = fn.COALESCE(ChatSession.archived_at, db.clock())
+        ChatSession.update(deleted_at=db.clock(), archived_at=archived_at).where(ChatSession.id == session.id).execute()
 
 
 def list_runs(session: ChatSession) -> list[AgentRun]:

@@ -60,8 +60,11 @@ TABLE: dict[str, Row] = {
     "POST /api/providers/<kind>/preflight": Row((200, 200, 200, 200, 403, 200)),
     "GET /api/chat-opencode-history": Row(ALL),
     "POST /api/chat-opencode-history": Row((201, 201, 201, 201, 403, 201), {"title": "x"}),
+    "GET /api/chat-opencode-history/activity": Row(ALL),
     "GET /api/chat-opencode-history/<session_id>": Row(SEEN),
     "PUT /api/chat-opencode-history/<session_id>": Row(DONE, {"title": "y"}),
+    "PUT /api/chat-opencode-history/<session_id>/read": Row(SEEN, {}),
+    "DELETE /api/chat-opencode-history/<session_id>": Row((409, 409, 409, 404, 403, 404)),  # runs of it are open
     "GET /api/runs": Row(ALL),
     "POST /api/runs/start": Row((202, 202, 202, 202, 403, 202), {"prompt": "x", "timeoutMs": 0}),
     "GET /api/runs/<run_id>": Row(SEEN),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from app.domain.permissions import Permission, Principal
 from app.models import ChatSession
-from app.services import sessions
-from app.services.sessions import SessionFields
+from app.services import chats, sessions
+from app.services.chats import Wanted
+from app.services.sessions import SessionChange, SessionFields
 from web.parts import Parts
 from web.projections.messages import messages_of
 from web.routing import Routes
-from web.schemas.common import PageOf
+from web.schemas.common import Done, PageOf
 from web.schemas.sessions import (
+    ActivityQuery,
+    ActivityView,
     ChatChange,
     ChatCreation,
+    ChatRead,
     ChatsQuery,
     ChatView,
     ChatWithMessages,
-    chat_fields,
-    chat_view,
+    activity_view,
+    chat_views,
 )
 from web.wire import Reply
 
@@ -25,30 +29,58 @@ routes = Routes("chats")
 ADDRESS = "/api/chat-opencode-history"
 
 
-@routes.get(ADDRESS, Permission.SESSION_READ)
+@routes.get(ADDRESS, Permission.SESSION_READ, etag=True)
 def list_chats(principal: Principal, query: ChatsQuery) -> PageOf[ChatView]:
     """List chats, the one used last first."""
-    page = sessions.list_page(principal, archived=query.archived, cursor=query.cursor, limit=query.limit)
-    return PageOf[ChatView](items=[chat_view(session) for session in page.items], next_cursor=page.next_cursor)
+    wanted = Wanted(query.archived, query.mine, query.q.strip())
+    page = chats.list_page(principal, wanted, cursor=query.cursor, limit=query.limit)
+    return PageOf[ChatView](items=chat_views(page.items), next_cursor=page.next_cursor)
+
+
+@routes.get(f"{ADDRESS}/activity", Permission.SESSION_READ, etag=True)
+def get_activity(principal: Principal, query: ActivityQuery) -> ActivityView:
+    """Read what goes on in chats: the one thing that a page needs to ask again and again."""
+    return activity_view(chats.activity(principal, mine=query.mine))
 
 
 @routes.post(ADDRESS, Permission.SESSION_WRITE, answers=ChatView, status=201)
 def create_chat(principal: Principal, parts: Parts, body: ChatCreation) -> Reply:
-    """Make an empty chat."""
+    """Make an empty chat. One without a title gets the first line of its first message."""
     provider = parts.container.providers.get(body.provider or parts.settings.default_provider).kind
     session = sessions.create(principal, SessionFields(body.title, provider, body.model))
-    return Reply(chat_view(session), 201, {"Location": f"{ADDRESS}/{session.id}"})
+    return Reply(_view(principal, session), 201, {"Location": f"{ADDRESS}/{session.id}"})
 
 
 @routes.get(f"{ADDRESS}/<session_id>", Permission.SESSION_READ)
-def get_chat(session: ChatSession) -> ChatWithMessages:
+def get_chat(session: ChatSession, principal: Principal) -> ChatWithMessages:
     """Read a chat with its messages."""
     runs = sessions.list_runs(session)
     messages = messages_of(runs, sessions.list_chat_events([run.id for run in runs]))
-    return ChatWithMessages(**chat_fields(session), messages=messages)
+    return ChatWithMessages(**dict(_view(principal, session)), messages=messages)
 
 
 @routes.put(f"{ADDRESS}/<session_id>", Permission.SESSION_WRITE)
-def change_chat(session: ChatSession, body: ChatChange) -> ChatView:
-    """Rename a chat, archive it or bring it back."""
-    return chat_view(sessions.change(session, title=body.title, archived=body.archived))
+def change_chat(session: ChatSession, principal: Principal, parts: Parts, body: ChatChange) -> ChatView:
+    """Rename a chat, archive it or bring it back, choose provider and model of its next runs."""
+    provider = parts.container.providers.get(body.provider).kind if body.provider is not None else None
+    wanted = SessionChange(body.title, body.archived, provider, body.model, "model" in body.model_fields_set)
+    return _view(principal, sessions.change(session, wanted))
+
+
+@routes.put(f"{ADDRESS}/<session_id>/read", Permission.SESSION_READ)
+def mark_chat_read(session: ChatSession, principal: Principal, body: ChatRead) -> ChatView:
+    """Mark a chat as read, for oneself."""
+    chats.mark_read(principal, session, body.seen_at)
+    return _view(principal, session)
+
+
+@routes.delete(f"{ADDRESS}/<session_id>", Permission.SESSION_WRITE)
+def delete_chat(session: ChatSession) -> Done:
+    """Hide a chat, its runs and files from everybody, for good; 409 `run_active` while a run of it is open. What was saved goes when
+    retention takes it."""
+    sessions.delete(session)
+    return Done(ok=True)
+
+
+def _view(principal: Principal, session: ChatSession) -> ChatView:
+    return chat_views([chats.get(principal, session)])[0]

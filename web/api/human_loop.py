@@ -14,7 +14,7 @@ from web.schemas.human_loop import ReplyBody, ReplyView, RequestsQuery, RequestV
 routes = Routes("human loop")
 
 
-@routes.get("/api/human-loop/pending", Permission.HUMAN_LOOP_READ)
+@routes.get("/api/human-loop/pending", Permission.HUMAN_LOOP_READ, etag=True)
 def list_pending(principal: Principal, query: RequestsQuery) -> PageOf[RequestView]:
     """List what waits for an answer, the oldest first."""
     return _list(principal, query, is_open=True)

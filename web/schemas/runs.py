@@ -18,6 +18,23 @@ LONGEST_PROMPT = 512 * 1024
 """Characters; the body's limit comes first where it is lower."""
 
 Status = Literal["queued", "claimed", "running", "waiting_human", "succeeded", "failed", "canceled", "blocked"]
+FailureCode = Literal[
+    "agent_error",
+    "provider_no_output",
+    "auth_missing",
+    "model_invalid",
+    "capability_missing",
+    "required_paths_missing",
+    "setup_failed",
+    "timed_out",
+    "budget_exceeded",
+    "sandbox_lost",
+    "worker_lost",
+    "poison",
+    "transport_error",
+    "incomplete",
+]
+FailureClass = Literal["data_issue", "execution_issue", "cost_issue", "spec_issue", "tool_issue"]
 Capability = Literal[
     "stream", "stop", "resume", "humanLoop", "questions", "todo", "usage", "fork", "steering", "images"
 ]
@@ -269,7 +286,7 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
     }
 
 
-def _shortage() -> str | None:
+def shortage() -> str | None:
     """Return what keeps attempts from starting now; outside of an application there is nothing to ask."""
     if not has_app_context():
         return None
@@ -279,7 +296,7 @@ def _shortage() -> str | None:
 
 def waiting_view(run: AgentRun) -> WaitingFor | None:
     waits = run.finished_at is None and run.status != RunStatus.RUNNING
-    found = waiting_for(run, _shortage()) if waits else None
+    found = waiting_for(run, shortage()) if waits else None
     if found is None:
         return None
     since = when(found.get("since")) or when(run.created_at) or ""
