@@ -34,7 +34,7 @@ RECONNECT_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
 SETTINGS = (".opencode", "opencode.json", "opencode.jsonc")
 """What the server (1.18.33) reads of its working directory, and runs the plugins of, whatever it is told."""
-UNTOLD = ("server.heartbeat", "file.watcher.updated", "lsp.updated", "lsp.client.diagnostics")
+UNTOLD = ("server.heartbeat", "file.watcher.updated", "lsp.updated", "lsp.client.diagnostics", "plugin.added")
 """Events that no one needs."""
 
 
@@ -62,7 +62,9 @@ class Bridge:
         signal.signal(signal.SIGTERM, lambda *_: self._end())
         for target in (self._watch_output, self._follow_events, self._take_requests):
             threading.Thread(target=target, daemon=True).start()
-        return self._server.wait()
+        code = self._server.wait()
+        self._writing.acquire(timeout=PATIENCE_SECONDS)  # for good: no line is cut by our end
+        return code
 
     def _end(self) -> None:
         """End the server; one that is waiting to try a call again does not listen, and is killed."""
@@ -154,4 +156,4 @@ def main(binary: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    os._exit(main(sys.argv[1]))  # at once: the interpreter's own end aborts where a thread still waits for a line of stdin

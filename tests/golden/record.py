@@ -1,8 +1,9 @@
 """Records the golden transcripts: `python -m tests.golden.record [ADAPTER | ADAPTER/NAME …]`; with `--restep` the records stay and only
-their steps are made anew."""
+their steps are made anew. An adapter is a kind of provider, written as its module: `codex_cli`."""
 
 from __future__ import annotations
 
+import platform
 import re
 import sys
 import tempfile
@@ -16,14 +17,15 @@ import orjson
 from app.domain.journal import Record
 from app.domain.turn import AgentCommand, Launch, ResumePoint
 from app.ports import Provider
-from app.providers.acp import AcpProvider
 from app.providers.claude_code import ClaudeCodeProvider
 from tests.contract.providers.pipes import PipeDriver, Policy, allow_all, always, answer, ask_all, nobody
+from tests.contract.providers.subjects import SUBJECTS
 from tests.golden import transcripts
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
 
-PROVIDERS: dict[str, Callable[[], Provider]] = {"claude_code": ClaudeCodeProvider, "acp": AcpProvider}
+AGENTS = {kind.replace("-", "_"): subject for kind, subject in SUBJECTS.items()}
+NOBODY_THERE = "http://127.0.0.1:9"
 
 
 class TodoWriteProvider(ClaudeCodeProvider):
@@ -36,7 +38,7 @@ class TodoWriteProvider(ClaudeCodeProvider):
 
 @dataclass
 class Scene:
-    """One recording. `before` is a prompt played first in the same conversation."""
+    """One recording. `before` is a prompt played first in the same conversation, `address` where the model is looked for instead."""
 
     prompt: str
     policy: Policy = ask_all
@@ -44,6 +46,7 @@ class Scene:
     before: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
     provider: Callable[[], Provider] | None = None
 
 
@@ -108,28 +111,22 @@ SCENES: dict[str, Scene] = {
     "error_529": Scene("[[error:529]]"),
     "error_passing": Scene("[[error:500:1]][[text:fine]]"),
     "not_logged_in": Scene("hi", settings={"ANTHROPIC_API_KEY": ""}),
-    "connection_refused": Scene("hi", settings={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}),
+    "connection_refused": Scene("hi", address=NOBODY_THERE),
     "stream_cut": Scene("[[cut]]"),
 }
-OTHER_IN_ACP = ("todos_of_todowrite", "sub_agent", "not_logged_in", "stream_cut", "error_passing", "answered_twice")
-ADAPTERS = {
-    "claude_code": SCENES,
-    "acp": {name: scene for name, scene in SCENES.items() if name not in OTHER_IN_ACP},
-}
+ONLY_CLAUDE_CODE = ("todos_of_todowrite", "sub_agent", "not_logged_in", "stream_cut", "error_passing", "answered_twice")
+SHARED = {name: scene for name, scene in SCENES.items() if name not in ONLY_CLAUDE_CODE}
+ADAPTERS = {adapter: SCENES if adapter == "claude_code" else SHARED for adapter in AGENTS}
 
 
 def record(adapter: str, name: str, scene: Scene) -> None:
-    """Play one scene with the real binary, make its paths ours, and write it down."""
-    with ModelServer() as model, tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "ANTHROPIC_BASE_URL": model.url,
-            "ANTHROPIC_API_KEY": "sk-scripted",
-            "CLAUDE_CODE_MAX_RETRIES": "1",
-            **scene.settings,
-        }
-        launch = Launch("run_golden", "ses_golden", 1, scene.prompt, model="claude-sonnet-4-5", settings=settings)
+    """Play one scene with the real binary, make its paths ours, and write it down. Not in $TMPDIR: Codex mistrusts a home in there."""
+    agent = AGENTS[adapter]
+    with ModelServer() as model, tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        settings = {**agent.settings(scene.address or model.url), **scene.settings}
+        launch = Launch("run_golden", "ses_golden", 1, scene.prompt, model=agent.model, settings=settings)
         launch = replace(launch, **scene.fields)
-        driver = PipeDriver((scene.provider or PROVIDERS[adapter])(), Path(folder))
+        driver = PipeDriver((scene.provider or agent.make)(), Path(folder))
         if scene.before:
             before = driver.play(replace(launch, run_id="run_before", prompt=scene.before))
             assert before.conversation_id
@@ -147,6 +144,8 @@ def _cleaned(item: Record, driver: PipeDriver, model: ModelServer) -> Record:
         text = text.replace(shown, inside)
     for outside, inside in ((driver.workspace, "/workspace"), (driver.home, "/home/agent")):
         text = text.replace(str(outside), inside).replace(re.sub(r"[/_.]", "-", str(outside)), inside.replace("/", "-"))
+        text = text.replace(str(outside)[1:], inside[1:])
+    text = text.replace(f'"{platform.node()}"', '"a-machine"')
     text = text.replace(model.url.removeprefix("http://"), "model.example")
     return replace(item, data=_short(text).encode())
 
@@ -174,7 +173,7 @@ def _short(text: str) -> str:
 
 def restep(adapter: str, path: Path) -> None:
     kept = transcripts.read(path)
-    turn = PROVIDERS[adapter]().begin(kept.launch)
+    turn = AGENTS[adapter].make().begin(kept.launch)
     transcripts.write(path, kept.launch, kept.records, [turn.step(item) for item in kept.records])
 
 
