@@ -151,6 +151,7 @@ class WaitingFor(Shown):
     reason: str
     position: int | None = None
     since: str
+    remedy: str | None = None
 
 
 class RunView(Shown):
@@ -168,7 +169,6 @@ class RunView(Shown):
     stop_requested_at: str | None = None
     stop_reason: str | None = None
     failure_code: str | None = None
-    remedy: str | None = None
     failure_class: str | None = None
     failure_message: str | None = None
     retryable: bool | None = None
