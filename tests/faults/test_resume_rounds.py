@@ -1,6 +1,9 @@
 """Conversations of the real Claude Code outlive their sandboxes (P4): frozen, saved, killed and brought back elsewhere at random
 moments of a turn, while an approval waits, and between turns. What is called resumable goes on with all that was said.
 
+Lanes go side by side, each with a session of its own; as workers do, each drives whatever run can be claimed. A start of the agent costs
+most of a round, and each waits for timers besides.
+
 `PADDOCK_FAULTS_SEED` plays the same choices again.
 """
 
@@ -13,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +28,7 @@ from app.domain.run_state import RunStatus
 from app.errors import AppError
 from app.models import AgentRun, HumanLoopRequest, SessionWorker
 from app.ports import EVERY_GENERATION, ExecutorError
-from app.services import human_loop
+from app.services import human_loop, runs
 from app.services.snapshots import Order
 from app.services.worker_lease import WorkerLeases
 from tests.support.model_server import ModelServer
@@ -37,7 +41,10 @@ pytestmark = [pytest.mark.real_agent, pytest.mark.promise("P4"), pytest.mark.tim
 
 ROUNDS = 100 if LONG else 2
 """On each database."""
+LANES = 5 if LONG else 1
 ROUNDS_OF_A_SESSION = 5
+KEPT_REQUESTS = 500
+"""What the model server remembers: many more than the lanes send in a round."""
 SEED = os.environ.get("PADDOCK_FAULTS_SEED") or str(random.randrange(10**9))
 LONGEST_TURN, LONGEST_WAIT = 1.8, 1.2
 """Seconds within which the moment lies: of a turn, and of an approval that waits."""
@@ -55,8 +62,9 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture
 def world(tmp_path: Path, database_url: str, redis_url: str, model: ModelServer) -> Iterator[World]:
     agent = {"anthropic_base_url": model.url, "anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5"}
-    settings = {"retry_delay_ms": 1.0, "stop_grace_seconds": 0.3, "max_attempts": 1000, "waiting_keep_seconds": 0.0}
-    with open_world(tmp_path / "var", database_url, redis_url, **agent, **settings) as world:
+    quick = {"retry_delay_ms": 1.0, "executor_retry_delay_ms": 1, "stop_grace_seconds": 0.3}
+    patient = {"max_attempts": 1000, "waiting_keep_seconds": 0.0}
+    with open_world(tmp_path / "var", database_url, redis_url, **agent, **quick, **patient) as world:
         yield world
 
 
@@ -72,17 +80,18 @@ class Talk:
     modes: Counter[str] = field(default_factory=Counter)
 
     def say(self, prompt: str, **more: object) -> AgentRun:
-        self.model.requests.clear()
+        del self.model.requests[:-KEPT_REQUESTS]
         run = self.world.create(prompt, self.session, provider="claude-code", **more)
         self.session = run.session_id
         return run
 
     def drive(self, run_id: str) -> None:
-        """Drive until a person is needed, or the run has ended."""
+        """Drive whatever there is until this run needs a person, or has ended."""
 
         def rests() -> bool:
             run = self.world.run(run_id)
-            return run.finished_at is not None or (run.status == RunStatus.WAITING_HUMAN and run.let_go_at is not None)
+            waits = run.status == RunStatus.WAITING_HUMAN and run.let_go_at is not None
+            return run.finished_at is not None or (waits and not runs.list_unapplied(run_id))
 
         while True:
             claim = self.world.claim()
@@ -104,7 +113,7 @@ class Talk:
         assert run.status == "succeeded", (run.failure_code, run.failure_message)
         started = [event.data["mode"] for event in self.world.events(run_id) if event.type == "context.restored"]
         self.modes.update(started)
-        told = json.dumps(self.model.calls[-1].body)
+        told = [text for call in self.model.calls if word in (text := json.dumps(call.body))][-1]
         if self.words:
             assert set(started) == {"native_resume"}, (started, self.words)
         self.words.append(word)
@@ -179,12 +188,18 @@ def long_after_it_was_let_go(talk: Talk, word: str, chance: random.Random) -> No
     """Its sandbox is stopped because the person takes long, and then removed."""
     run = talk.say(ASKING.format(word=word))
     talk.drive(run.id)
-    assert talk.world.container.waiting.stop_long(db.now() + 1) == 1
+    eventually(lambda: is_stopped(talk), what="the sandbox of a run that waits for long is stopped")
     talk.world.container.session_workers.remove(str(talk.session))
     assert not talk.world.container.sandboxes.exists(str(talk.session))
     allow_what_waits(talk, run.id, word)
     resolved = [event.data for event in talk.world.events(run.id) if event.type == "human_loop.resolved"]
     assert [data["delivery"] for data in resolved] == ["resumed"]
+
+
+def is_stopped(talk: Talk) -> bool:
+    """Stop whoever has waited for long, as the sweep does; another lane may be at it."""
+    talk.world.container.waiting.stop_long(db.now() + 1)
+    return bool(SessionWorker.get_by_id(str(talk.session)).status == "stopped")
 
 
 def allow_what_waits(talk: Talk, run_id: str, word: str) -> None:
@@ -219,20 +234,30 @@ class struck:  # noqa: N801 - reads as a verb where it is used
 FATES = (long_after_it_was_let_go, within_a_turn, while_it_waits, between_turns)
 
 
+def play(world: World, model: ModelServer, lane: int) -> tuple[Counter[str], Counter[str]]:
+    """Play the rounds of one lane; return which fates there were, and how attempts began."""
+    chance, fates, modes = random.Random(f"{SEED}:{lane}"), Counter[str](), Counter[str]()
+    with db.connection():
+        talk = Talk(world, model)
+        for number in range(ROUNDS // LANES):
+            fate = FATES[number % len(FATES)] if number < len(FATES) else chance.choice(FATES)
+            fates[fate.__name__] += 1
+            fate(talk, f"heliotrope{lane}x{number}z", chance)
+            if number % ROUNDS_OF_A_SESSION == ROUNDS_OF_A_SESSION - 1:
+                modes += talk.modes
+                world.container.session_workers.stop(str(talk.session))
+                talk = Talk(world, model)
+    return fates, modes + talk.modes
+
+
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"] if LONG else ["sqlite"], indirect=True)
 def test_no_conversation_that_was_called_resumable_is_lost(world: World, model: ModelServer, figures: Figures) -> None:
     print(f"PADDOCK_FAULTS_SEED={SEED}")
-    chance, fates, modes = random.Random(SEED), Counter[str](), Counter[str]()
-    begun, talk = time.monotonic(), Talk(world, model)
-    for number in range(ROUNDS):
-        fate = FATES[number % len(FATES)] if number < len(FATES) else chance.choice(FATES)
-        fates[fate.__name__] += 1
-        fate(talk, f"heliotrope{number}", chance)
-        if number % ROUNDS_OF_A_SESSION == ROUNDS_OF_A_SESSION - 1:
-            modes += talk.modes
-            world.container.session_workers.stop(str(talk.session))
-            talk = Talk(world, model)
-    modes += talk.modes
+    begun, fates, modes = time.monotonic(), Counter[str](), Counter[str]()
+    with ThreadPoolExecutor(LANES) as pool:
+        for lane in [pool.submit(play, world, model, lane) for lane in range(LANES)]:
+            of_lane, started = lane.result()
+            fates, modes = fates + of_lane, modes + started
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in fates.items())
     figures.add("rounds with Claude Code", f"{ROUNDS} in {time.monotonic() - begun:.0f} s: {told}")
     figures.add("resumed", f"{modes['native_resume']} starts, {modes['fresh']} fresh ones")
