@@ -232,8 +232,10 @@ def let_go(run_id: str, epoch: int, record: int, *, sandbox_stopped: bool = Fals
 
 
 def take_up(run: AgentRun) -> bool:
-    """Something moved in a run that was let go: make it claimable. False where somebody has it already."""
-    query = AgentRun.update(let_go_at=None).where(AgentRun.id == run.id, AgentRun.let_go_at == run.let_go_at)
+    """Something moved in a run that was let go: make it claimable. False where somebody has it already, or it has ended."""
+    query = AgentRun.update(let_go_at=None).where(
+        AgentRun.id == run.id, AgentRun.let_go_at == run.let_go_at, AgentRun.finished_at.is_null()
+    )
     return bool(query.execute() == 1)
 
 
@@ -373,8 +375,8 @@ def mark_applied(command_ids: Sequence[str], seq: int) -> None:
     RunCommand.update(applied_seq=seq).where(RunCommand.id.in_(list(command_ids))).execute()
 
 
-def move(run: AgentRun, before: AgentRun) -> None:
-    """Put a queued run before another queued one of its session. Raises Conflict `not_queued`."""
+def move(run: AgentRun, before: AgentRun | None) -> None:
+    """Put a queued run before another queued one of its session, None: behind all of them. Raises Conflict `not_queued`."""
     with db.transaction():
         query = (
             AgentRun.select(AgentRun.id, AgentRun.session_seq)
@@ -387,11 +389,11 @@ def move(run: AgentRun, before: AgentRun) -> None:
         )
         waiting = list(query if db.is_sqlite() else query.for_update())
         order = [row.id for row in waiting]
-        if run.id not in order or before.id not in order:
+        if run.id not in order or (before is not None and before.id not in order):
             raise Conflict("not_queued", "Only runs that still wait in the same session can change places.")
         places = [row.session_seq for row in waiting]
         order.remove(run.id)
-        order.insert(order.index(before.id), run.id)
+        order.insert(order.index(before.id) if before is not None else len(order), run.id)
         for run_id, place in zip(order, places, strict=True):  # out of the way first: places are unique
             AgentRun.update(session_seq=-place).where(AgentRun.id == run_id).execute()
         AgentRun.update(session_seq=AgentRun.session_seq * -1).where(AgentRun.id.in_(order)).execute()
