@@ -10,6 +10,7 @@ COPY cli/install.py cli/install.py
 ARG AGENTS=claude-code
 RUN python3 cli/install.py runtime && if [ "$AGENTS" != none ]; then python3 cli/install.py agents; fi
 COPY . .
+RUN python3 cli/install.py portal && rm -rf portal/node_modules
 ENV PADDOCK_VAR=/var/lib/paddock PADDOCK_HOST=0.0.0.0
 VOLUME /var/lib/paddock
 EXPOSE 8000

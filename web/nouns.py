@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web import pages, socket
+from web import pages, portal, socket
 from web.api import (
     accounts,
     bundles,
@@ -37,6 +37,6 @@ _MODULES = (
         policies,
         processes,
     ),
-    *(providers, accounts, bundles, chats, health, metrics, socket, pages),
+    *(providers, accounts, bundles, chats, health, metrics, socket, pages, portal),
 )
 ROUTES = tuple(module.routes for module in _MODULES)

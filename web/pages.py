@@ -1,4 +1,4 @@
-"""The few pages of the web tier itself: logging in by a link, who am I, a problem for a person. No script runs on any of them.
+"""The few pages of the web tier itself: logging in by a link, the API, a problem for a person. No script runs on any of them.
 
 A login link's address is only looked at by a GET, so that a mail program's preview does not use it up; the button sends it.
 """
@@ -15,15 +15,12 @@ from markupsafe import Markup
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.domain.permissions import Permission, Principal
 from app.domain.problems import PROBLEMS
-from app.services import run_lists
 from web import auth, origin
 from web.api.accounts import log_in
 from web.openapi import document, operations
 from web.parts import Parts, parts
 from web.routing import PUBLIC, Routes
-from web.schemas.runs import run_view
 from web.wire import json_response
 
 routes = Routes("pages")
@@ -33,20 +30,12 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CONTENT_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-RUNS_SHOWN = 20
-
-
-@routes.get("/", Permission.ACCOUNT_READ, produces="text/html")
-def home(principal: Principal) -> Response:
-    """Who is logged in, and the latest runs."""
-    page = run_lists.list_page(principal, session_id=None, status=None, cursor=None, limit=RUNS_SHOWN)
-    return _page("home.html", principal=principal, runs=[run_view(run) for run in page.items])
 
 
 @routes.get("/login", PUBLIC, produces="text/html")
 def show_login() -> Response:
     """Show the button that uses up a login link."""
-    return _page("login.html", code=request.args.get("code", "")[:200])
+    return page("login.html", code=request.args.get("code", "")[:200])
 
 
 @routes.post("/login", PUBLIC, consumes=("application/x-www-form-urlencoded",), produces="text/html")
@@ -70,15 +59,16 @@ def openapi_json(parts: Parts) -> Response:
 @routes.get("/openapi", PUBLIC, produces="text/html")
 def openapi_page() -> Response:
     """The same for people, with the list of error codes."""
-    return _page("openapi.html", operations=operations(), problems=PROBLEMS)
+    return page("openapi.html", operations=operations(), problems=PROBLEMS)
 
 
 def problem_page(problem: dict[str, Any]) -> Response:
     """Return a problem as a page."""
-    return _page("problem.html", status=int(problem["status"]), problem=problem)
+    return page("problem.html", status=int(problem["status"]), problem=problem)
 
 
-def _page(template: str, *, status: int = 200, **values: Any) -> Response:
+def page(template: str, *, status: int = 200, **values: Any) -> Response:
+    """Return a page of ours; its only style is allowed by its hash."""
     html = render_template(template, style=Markup(STYLE), **values)  # noqa: S704 - a file of ours
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     return Response(html, status=status, headers=headers, content_type="text/html; charset=utf-8")

@@ -36,6 +36,12 @@ PUBLIC_ROUTES = frozenset(
         "POST /api/auth/login",
         "GET /openapi",
         "GET /openapi.json",
+        "GET /",
+        "GET /chats/<session_id>",
+        "GET /assets/<name>",
+        "GET /icons/<name>",
+        "GET /manifest.webmanifest",
+        "GET /sw.js",
     }
 )
 """All there is without authentication, word by word: a public route that is not on this list keeps the app from starting."""

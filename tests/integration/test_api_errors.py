@@ -150,7 +150,8 @@ def test_a_database_that_is_away_is_503_and_retryable(web: Web, people: Cast, mo
 
 
 def test_a_browser_gets_a_problem_as_a_page(web: Web) -> None:
-    answer = web.get("/", {"Accept": "text/html,*/*;q=0.8"})
+    accept = {"Accept": "text/html,*/*;q=0.8", "Origin": f"http://{web_support.HOST}"}
+    answer = web.post("/login", accept, data={"code": "made-up"})
 
     assert answer.status_code == 401
     assert answer.content_type.startswith("text/html")

@@ -1,0 +1,34 @@
+import { useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { Route, Switch } from "wouter";
+import { problemOf } from "../api/problem";
+import { meQuery } from "../api/queries";
+import { LoginPage } from "../auth/LoginPage";
+import { ChatPage } from "../chat/ChatPage";
+import { FirstChat } from "../history/FirstChat";
+import { ProblemNote } from "../ui/ProblemNote";
+import { Shell } from "./Shell";
+
+export function App() {
+  const { t } = useTranslation();
+  const me = useQuery(meQuery);
+  if (me.isPending) return <p className="sr-only">{t("app.loading")}</p>;
+  if (me.error) {
+    if (problemOf(me.error).status === 401) return <LoginPage />;
+    return (
+      <main className="mx-auto max-w-md p-6">
+        <ProblemNote error={me.error} onRetry={() => void me.refetch()} />
+      </main>
+    );
+  }
+  return (
+    <Shell>
+      <Switch>
+        <Route path="/chats/:chatId">{({ chatId }) => <ChatPage key={chatId} chatId={chatId} />}</Route>
+        <Route>
+          <FirstChat />
+        </Route>
+      </Switch>
+    </Shell>
+  );
+}

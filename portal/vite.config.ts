@@ -1,0 +1,40 @@
+/// <reference types="vitest/config" />
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+import { VitePWA } from "vite-plugin-pwa";
+
+const server = process.env["PADDOCK_URL"] ?? "http://127.0.0.1:8000";
+
+export default defineConfig({
+  plugins: [
+    react(),
+    tailwindcss(),
+    VitePWA({
+      registerType: "autoUpdate",
+      injectRegister: null, // main.tsx does: the policy of the page allows no script in the document
+      manifest: {
+        name: "Paddock",
+        short_name: "Paddock",
+        start_url: "/",
+        display: "standalone",
+        background_color: "#faf9f6",
+        theme_color: "#2f6b4f",
+        icons: [{ src: "/icons/icon.svg", sizes: "any", type: "image/svg+xml", purpose: "any maskable" }],
+      },
+      workbox: {
+        inlineWorkboxRuntime: true,
+        sourcemap: false,
+        globPatterns: ["index.html", "assets/*.{js,css}", "icons/*"],
+        navigateFallbackAllowlist: [/^\/$/, /^\/chats\//], // everything else is the server's to answer
+      },
+    }),
+  ],
+  build: {
+    target: "es2023",
+    assetsInlineLimit: 0, // what is not a file of its own would have to be allowed in the policy of the page
+    modulePreload: { polyfill: false },
+  },
+  server: { proxy: { "/api": server, "/login": server, "/ws": { target: server, ws: true } } },
+  test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true, isolate: false },
+});

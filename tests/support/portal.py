@@ -1,0 +1,107 @@
+"""The portal's tools for tests: Node of the virtual environment, and what is made for the portal from the server's code.
+
+`python -m tests.support.portal` writes the files that are committed: the types of the API and the recorded runs with the chunks
+that the server makes of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from app.domain.events import Event, envelope
+from cli import install
+from tests.golden import transcripts
+from web import nouns, openapi, routing
+from web.projections.ui_message import UiMessageStream
+
+PORTAL = Path(__file__).resolve().parents[2] / "portal"
+TYPES = PORTAL / "src" / "api" / "schema.d.ts"
+RECORDED = PORTAL / "src" / "events" / "recorded"
+SCENES = ("text", "thinking", "write_allowed", "write_denied", "bash_fails", "question", "sub_agent", "error_401")
+START = 1_767_225_600.0
+
+
+def npm(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run npm in the portal's folder, with the Node.js that builds it."""
+    argv, environment = install.npm_command()
+    return subprocess.run(
+        [*argv, *words],
+        cwd=PORTAL,
+        env={**environment, "NO_COLOR": "1", "CI": "1"},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=170,
+    )
+
+
+def types() -> str:
+    """Return the types of the API as openapi-typescript makes them of the document of this code."""
+    app = Flask("web", static_folder=None)
+    for routes in nouns.ROUTES:
+        routing.register(app, routes)
+    with app.app_context(), tempfile.TemporaryDirectory() as folder:
+        document, written = Path(folder) / "openapi.json", Path(folder) / "schema.d.ts"
+        document.write_bytes(openapi.document("http://127.0.0.1:8000"))
+        done = npm(
+            "exec",
+            "--no",
+            "--",
+            "openapi-typescript",
+            "--default-non-nullable=false",
+            str(document),
+            "-o",
+            str(written),
+        )
+        assert done.returncode == 0, done.stdout
+        return written.read_text(encoding="utf-8")
+
+
+def recorded() -> dict[str, str]:
+    """Return recorded runs by file name: their envelopes, and for each the chunks of the server's projection."""
+    return {f"{scene}.json": _recorded(scene) for scene in SCENES}
+
+
+def _recorded(scene: str) -> str:
+    events = list(_events(scene))
+    projection = UiMessageStream()
+    told = [
+        {"envelope": envelope(event, "ses_golden", "trc_golden"), "chunks": projection.project(event)}
+        for event in events
+    ]
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+
+def _events(scene: str) -> Any:
+    """The events of a transcript between those that the driver adds."""
+    transcript = transcripts.read(transcripts.FOLDER / "claude_code" / f"{scene}.json")
+    drafts: list[tuple[str, dict[str, Any]]] = [
+        ("run.status", {"status": "running"}),
+        ("run.started", {"provider": "claude-code", "model": "claude-sonnet-4-5", "attempt": 1, "capabilities": {}}),
+    ]
+    outcome: dict[str, Any] = {}
+    for step in transcript.steps:
+        drafts += [(kind, data) for kind, data in step.get("events", [])]
+        outcome = step.get("outcome") or outcome
+    status = "failed" if outcome.get("failure_code") else "succeeded"
+    drafts += [("run.finished", {"status": status, "usage": {}}), ("of.tomorrow", {"is": "shown"}), ("run.closed", {})]
+    for seq, (kind, data) in enumerate(drafts, 1):
+        yield Event("run_golden", seq, kind, data, START + seq, f"1:{seq}")
+
+
+def main() -> None:
+    TYPES.write_text(types(), encoding="utf-8")
+    RECORDED.mkdir(parents=True, exist_ok=True)
+    for name, text in recorded().items():
+        (RECORDED / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
