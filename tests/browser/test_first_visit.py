@@ -71,7 +71,7 @@ def test_web_killed_in_mid_stream_leaves_no_gap_and_no_double(page: Page, runnin
     expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
     expect(answer).to_contain_text(shown[-20:])
     assert answer.inner_text() == shown
-    watch.forgive("WebSocket")
+    watch.forgive("net::ERR_CONNECTION", at_least=0)  # how often depends on how long web was away
 
 
 def test_the_portal_speaks_chinese_and_keeps_it(page: Page) -> None:

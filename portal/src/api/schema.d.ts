@@ -149,7 +149,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a chat with its messages. */
+        /** Read a chat with the newest of its messages, or with those before them. */
         get: operations["get_chat"];
         /** Rename a chat, archive it or bring it back, choose provider and model of its next runs. */
         put: operations["change_chat"];
@@ -159,6 +159,23 @@ export interface paths {
          * @description retention takes it.
          */
         delete: operations["delete_chat"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/chat-opencode-history/{session_id}/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the runs of a chat that have not ended, in their order: the one at work first. */
+        get: operations["list_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -684,7 +701,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put a queued run before another queued one of its session. */
+        /** Put a queued run before another queued one of its session, or behind all of them. */
         post: operations["move_run"];
         delete?: never;
         options?: never;
@@ -1499,7 +1516,8 @@ export interface components {
         };
         /**
          * ChatWithMessages
-         * @description A chat with its messages in the form of AI SDK's UIMessage.
+         * @description A chat with the newest of its messages, in the form of AI SDK's UIMessage, the oldest first. What is before them is at
+         *     `?before=previousCursor`. A message that is on two pages has the same id on both: its parts are those of both, the earlier first.
          */
         ChatWithMessages: {
             /** Chatid */
@@ -1544,6 +1562,8 @@ export interface components {
             messages: {
                 [key: string]: unknown;
             }[];
+            /** Previouscursor */
+            previousCursor: string | null;
         };
         /**
          * Check
@@ -1955,10 +1975,13 @@ export interface components {
              */
             csrfToken?: string | null;
         };
-        /** MoveBody */
+        /**
+         * MoveBody
+         * @description `before` is another queued run of the session; `null`: to the end.
+         */
         MoveBody: {
             /** Before */
-            before: string;
+            before: string | null;
         };
         /**
          * NewToken
@@ -3296,7 +3319,10 @@ export interface operations {
     };
     get_chat: {
         parameters: {
-            query?: never;
+            query?: {
+                before?: string | null;
+                limit?: number;
+            };
             header?: never;
             path: {
                 session_id: string;
@@ -3378,6 +3404,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_queue: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_RunView_"];
                 };
             };
             /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
