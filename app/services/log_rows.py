@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 from peewee import chunked, fn
 
 from app import db
-from app.domain.events import DRIVER, Event
+from app.domain.events import DRIVER, Event, EventType
 from app.models import AgentRun, RunEvent
 
 ROWS_PER_INSERT = 500
+FLOOD = frozenset({EventType.MESSAGE_DELTA, EventType.THINKING_DELTA, EventType.TOOL_OUTPUT})
+"""The types of pieces of texts."""
 _PAGE = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 """A page of a log. These are text because peewee's building them anew costs five times what the database does."""
+_PAGE_BACK = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+"""A page of a log, from its end back."""
+_ROWS = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND seq IN ({}) ORDER BY seq"
+"""Some rows of a log."""
+_IS_TOLD = "type NOT IN ('message.delta', 'thinking.delta', 'tool.output')"
+"""As the index `run_events_told` has it, word by word: SQLite takes it for no other."""
+_SEQS_OF_TOLD = (
+    "SELECT * FROM (SELECT seq FROM run_events WHERE run_id = ? AND type = ? AND {told} AND seq > ? AND seq < ? "
+    "ORDER BY seq {order} LIMIT ?) AS t{number}"
+)
+"""Where the events of one type lie: by its index alone."""
+_SEQS_OF_FLOOD = (
+    "SELECT * FROM (SELECT seq FROM run_events WHERE run_id = ? AND type IN ({types}) AND seq > ? AND seq < ? "
+    "ORDER BY seq {order} LIMIT ?) AS flood"
+)
+"""Where the pieces of texts lie; a log is mostly these."""
+_RESULTS = "SELECT seq, type, data, ts, src FROM run_events WHERE run_id = ? AND type = 'tool.result' AND {told} AND seq > ? AND ({any})"
+"""The results of some calls."""
 _ENDS = "SELECT id, last_seq, finished_at FROM agent_runs WHERE id IN ({})"
 """Where many logs end."""
 _WEIGHT = "SELECT COUNT(*), COALESCE(SUM(LENGTH(data)), 0) FROM run_events WHERE run_id = ?"
@@ -35,8 +55,50 @@ def insert(tenant_id: str, events: Sequence[Event]) -> None:
 
 def read(run_id: str, after: int, limit: int) -> list[Event]:
     """Return up to `limit` events with seq > `after`, in order."""
+    return _read(run_id, _PAGE, (run_id, after, limit))
+
+
+def read_back(run_id: str, before: int, limit: int) -> list[Event]:
+    """Return up to `limit` events with seq < `before`, the newest first."""
+    return _read(run_id, _PAGE_BACK, (run_id, before, limit))
+
+
+def read_seqs(run_id: str, seqs: Sequence[int]) -> list[Event]:
+    """Return these events, in order."""
+    return _read(run_id, _ROWS.format(",".join("?" * len(seqs))), (run_id, *seqs)) if seqs else []
+
+
+def seqs_of(
+    run_id: str, types: Collection[str], between: tuple[int, int], *, limit: int, newest: bool = False
+) -> list[int]:
+    """Return up to `limit` seqs between two (without them) of events of these types: the first ones in order, or the newest first.
+    However long the log, no more rows are read than types times `limit`, but for the pieces of texts, which lie everywhere."""
+    flood = sorted(FLOOD & set(types))
+    told = sorted(set(types) - FLOOD)
+    order = "DESC" if newest else "ASC"
+    parts = [_SEQS_OF_TOLD.format(told=_IS_TOLD, order=order, number=number) for number in range(len(told))]
+    values: list[object] = [value for kind in told for value in (run_id, kind, *between, limit)]
+    if flood:
+        parts.append(_SEQS_OF_FLOOD.format(types=",".join("?" * len(flood)), order=order))
+        values += [run_id, *flood, *between, limit]
+    if not parts:
+        return []
+    sql = " UNION ALL ".join(parts) + f" ORDER BY seq {order} LIMIT ?"
     with db.reading():
-        rows = _execute(_PAGE, (run_id, after, limit)).fetchall()
+        return [seq for (seq,) in _execute(sql, (*values, limit)).fetchall()]
+
+
+def results_of(run_id: str, calls: Sequence[str], *, after: int) -> list[Event]:
+    """Return the results behind `after` of these tool calls, in order."""
+    holds = "instr(data, ?) > 0" if db.is_sqlite() else "strpos(data, ?) > 0"
+    sql = _RESULTS.format(told=_IS_TOLD, any=" OR ".join([holds] * len(calls))) + " ORDER BY seq"
+    found = _read(run_id, sql, (run_id, after, *(orjson.dumps(call).decode() for call in calls)))
+    return [event for event in found if event.data.get("toolCallId") in calls]
+
+
+def _read(run_id: str, sql: str, values: Sequence[object]) -> list[Event]:
+    with db.reading():
+        rows = _execute(sql, values).fetchall()
     return [Event(run_id, seq, kind, orjson.loads(data), ts, src) for seq, kind, data, ts, src in rows]
 
 

@@ -26,6 +26,20 @@ def list_page(
     return _page(query.order_by(AgentRun.id.desc()), limit, lambda run: (run.id,))
 
 
+def list_open_ids(session_id: str) -> list[str]:
+    """Return the runs of a session that have not ended, in their order."""
+    query: Any = AgentRun.select(AgentRun.id).where(AgentRun.session_id == session_id, AgentRun.finished_at.is_null())
+    return [run_id for (run_id,) in query.order_by(AgentRun.session_seq).tuples()]
+
+
+def list_open(session_id: str, *, cursor: str | None, limit: int) -> Page[AgentRun]:
+    """Return the runs of a session that have not ended, in their order: the one at work first."""
+    query = AgentRun.select().where(AgentRun.session_id == session_id, AgentRun.finished_at.is_null())
+    if cursor is not None:
+        query = query.where(AgentRun.session_seq > pages.decode(cursor, int)[0])
+    return _page(query.order_by(AgentRun.session_seq), limit, lambda run: (int(run.session_seq),))
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
     """Which requests are wanted: open or closed ones, of one session or run where that is given."""

@@ -3,27 +3,14 @@ show them in `chats`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peewee import fn
 
 from app import db, ids
-from app.domain.events import EventType
 from app.domain.permissions import Principal
 from app.errors import Conflict
-from app.models import AgentRun, ChatSession, RunEvent
-
-SHOWN_IN_CHAT = (
-    EventType.MESSAGE_STOP,
-    EventType.THINKING_STOP,
-    EventType.TOOL_CALL,
-    EventType.TOOL_RESULT,
-    EventType.HUMAN_LOOP_REQUESTED,
-    EventType.HUMAN_LOOP_RESOLVED,
-    EventType.RUN_WARNING,
-)
-"""What a chat's messages are made from: whole texts and deeds, not their deltas."""
+from app.models import AgentRun, ChatSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +80,3 @@ def delete(session: ChatSession) -> None:
             raise Conflict("run_active", "The chat has a run that has not ended.", remedy="Stop its runs first.")
         archived_at = fn.COALESCE(ChatSession.archived_at, db.clock())
         ChatSession.update(deleted_at=db.clock(), archived_at=archived_at).where(ChatSession.id == session.id).execute()
-
-
-def list_runs(session: ChatSession) -> list[AgentRun]:
-    """Return all runs of the session in their order."""
-    return list(AgentRun.select().where(AgentRun.session_id == session.id).order_by(AgentRun.session_seq))
-
-
-def list_chat_events(run_ids: Sequence[str]) -> list[RunEvent]:
-    """Return the events that a chat shows of these runs, by run and seq."""
-    query = RunEvent.select().where(RunEvent.run_id.in_(list(run_ids)), RunEvent.type.in_(SHOWN_IN_CHAT))
-    return list(query.order_by(RunEvent.run_id, RunEvent.seq))

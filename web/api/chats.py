@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from app.domain.permissions import Permission, Principal
 from app.models import ChatSession
-from app.services import chats, sessions
+from app.services import chat_pages, chats, run_lists, sessions
 from app.services.chats import Wanted
 from app.services.sessions import SessionChange, SessionFields
 from web.parts import Parts
 from web.projections.messages import messages_of
 from web.routing import Routes
-from web.schemas.common import Done, PageOf
+from web.schemas.common import Done, PageOf, PageQuery
+from web.schemas.runs import RunView, run_views, waiting_views
 from web.schemas.sessions import (
     ActivityQuery,
     ActivityView,
     ChatChange,
     ChatCreation,
+    ChatQuery,
     ChatRead,
     ChatsQuery,
     ChatView,
@@ -52,11 +54,23 @@ def create_chat(principal: Principal, parts: Parts, body: ChatCreation) -> Reply
 
 
 @routes.get(f"{ADDRESS}/<session_id>", Permission.SESSION_READ)
-def get_chat(session: ChatSession, principal: Principal) -> ChatWithMessages:
-    """Read a chat with its messages."""
-    runs = sessions.list_runs(session)
-    messages = messages_of(runs, sessions.list_chat_events([run.id for run in runs]))
-    return ChatWithMessages(**dict(_view(principal, session)), messages=messages)
+def get_chat(session: ChatSession, principal: Principal, query: ChatQuery) -> ChatWithMessages:
+    """Read a chat with the newest of its messages, or with those before them."""
+    page = chat_pages.read(session, before=query.before, limit=query.limit)
+    runs = [turn.run for turn in page.turns]
+    views = waiting_views(runs, run_lists.list_open_ids(session.id))
+    waiting = {run_id: view.model_dump(by_alias=True, exclude_defaults=True) for run_id, view in views.items()}
+    messages = messages_of(page.turns, waiting)
+    shown = dict(_view(principal, session))
+    return ChatWithMessages(**shown, messages=messages, previous_cursor=page.previous_cursor)
+
+
+@routes.get(f"{ADDRESS}/<session_id>/queue", Permission.RUN_READ, etag=True)
+def list_queue(session: ChatSession, query: PageQuery) -> PageOf[RunView]:
+    """List the runs of a chat that have not ended, in their order: the one at work first."""
+    page = run_lists.list_open(session.id, cursor=query.cursor, limit=query.limit)
+    views = run_views(page.items, run_lists.list_open_ids(session.id))
+    return PageOf[RunView](items=views, next_cursor=page.next_cursor)
 
 
 @routes.put(f"{ADDRESS}/<session_id>", Permission.SESSION_WRITE)

@@ -79,9 +79,9 @@ def stop_all_runs(principal: Principal, parts: Parts, body: StopBody) -> Cleanup
 
 @routes.post("/api/runs/<run_id>/move", Permission.RUN_MOVE)
 def move_run(run: AgentRun, principal: Principal, body: MoveBody) -> RunView:
-    """Put a queued run before another queued one of its session."""
-    before = access.get_run(principal, body.before, Permission.RUN_MOVE)
-    if before.id == run.id or before.session_id != run.session_id:
+    """Put a queued run before another queued one of its session, or behind all of them."""
+    before = None if body.before is None else access.get_run(principal, body.before, Permission.RUN_MOVE)
+    if before is not None and (before.id == run.id or before.session_id != run.session_id):
         raise Conflict("not_queued", "`before` must be another run of the same session.")
     runs.move(run, before)
     return run_view(AgentRun.get_by_id(run.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from flask import has_app_context
@@ -127,7 +128,9 @@ class StopBody(Given):
 
 
 class MoveBody(Given):
-    before: Id
+    """`before` is another queued run of the session; `null`: to the end."""
+
+    before: Id | None
 
 
 class StreamQuery(Asked):
@@ -232,11 +235,11 @@ class TodoView(Shown):
 
 
 def run_view(run: AgentRun) -> RunView:
-    return RunView(**_run_fields(run))
+    return RunView(**_run_fields(run, waiting_view(run)))
 
 
 def run_aggregate(run: AgentRun) -> RunAggregate:
-    return RunAggregate(**_run_fields(run), message=run.message)
+    return RunAggregate(**_run_fields(run, waiting_view(run)), message=run.message)
 
 
 def queue_item(run: AgentRun) -> QueueItem:
@@ -258,7 +261,7 @@ def queue_item(run: AgentRun) -> QueueItem:
     )
 
 
-def _run_fields(run: AgentRun) -> dict[str, Any]:
+def _run_fields(run: AgentRun, waiting: WaitingFor | None) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "session_id": run.session_id,
@@ -268,7 +271,7 @@ def _run_fields(run: AgentRun) -> dict[str, Any]:
         "provider": run.provider,
         "model": (run.launch or {}).get("model") or run.model,
         "prompt": run.prompt,
-        "waiting_for": waiting_view(run),
+        "waiting_for": waiting,
         "stop_requested_at": when(run.stop_requested_at),
         "stop_reason": run.stop_reason,
         "failure_code": run.failure_code,
@@ -301,3 +304,21 @@ def waiting_view(run: AgentRun) -> WaitingFor | None:
         return None
     since = when(found.get("since")) or when(run.created_at) or ""
     return WaitingFor(reason=found["reason"], position=found.get("position"), since=since, remedy=found.get("remedy"))
+
+
+def waiting_views(runs: Sequence[AgentRun], open_ids: Sequence[str]) -> dict[str, WaitingFor]:
+    """Return why the runs of one session wait, by id: behind the first of its open ones, whose ids are in their order, they wait for it."""
+    found: dict[str, WaitingFor] = {}
+    for run in runs:
+        position = open_ids.index(run.id) if run.id in open_ids else 0
+        if position and run.status == RunStatus.QUEUED:
+            found[run.id] = WaitingFor(reason="session_busy", position=position, since=when(run.created_at) or "")
+        elif (view := waiting_view(run)) is not None:
+            found[run.id] = view
+    return found
+
+
+def run_views(runs: Sequence[AgentRun], open_ids: Sequence[str]) -> list[RunView]:
+    """Return runs of one session."""
+    waiting = waiting_views(runs, open_ids)
+    return [RunView(**_run_fields(run, waiting.get(run.id))) for run in runs]

@@ -105,10 +105,20 @@ class ActivityView(Shown):
     pending: int
 
 
+class ChatQuery(Asked):
+    """`limit` turns (a message and what came of it) at most; a page ends earlier at 400 events or 512 KiB. `before` is the
+    `previousCursor` of the page that follows."""
+
+    before: str | None = None
+    limit: int = Field(20, ge=1, le=100)
+
+
 class ChatWithMessages(ChatView):
-    """A chat with its messages in the form of AI SDK's UIMessage."""
+    """A chat with the newest of its messages, in the form of AI SDK's UIMessage, the oldest first. What is before them is at
+    `?before=previousCursor`. A message that is on two pages has the same id on both: its parts are those of both, the earlier first."""
 
     messages: list[dict[str, Any]]
+    previous_cursor: str | None
 
 
 def chat_fields(chat: Chat, waiting: dict[str, Any] | None) -> dict[str, Any]:
