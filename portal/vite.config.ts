@@ -36,5 +36,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: { proxy: { "/api": server, "/login": server, "/ws": { target: server, ws: true } } },
-  test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true, isolate: false },
+  test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

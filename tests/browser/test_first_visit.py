@@ -61,6 +61,7 @@ def test_web_killed_in_mid_stream_leaves_no_gap_and_no_double(page: Page, runnin
     page.get_by_role("button", name="Send").click()
     answer = page.get_by_role("article", name="Agent")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Running")).to_be_visible()
     expect(answer).to_contain_text("word")
 
     running.restart("web")

@@ -38,8 +38,12 @@ export function useRunChat(sessionId: string) {
   return { ...chat, isFollowing, runs, listed, current: currentOf(listed, chat.messages) };
 }
 
-/** The run that the chat shows as its own: the one that streams in, else the newest. */
+/** The run that the chat shows as its own: the one that streams in, with the state that its events tell, else the newest. */
 function currentOf(runs: readonly Run[], messages: readonly Message[]): Run | undefined {
-  const followed = messages.findLast((message) => message.role === "assistant")?.id;
-  return runs.find((run) => run.runId === followed) ?? runs[0];
+  const followed = messages.findLast((message) => message.role === "assistant");
+  const run = runs.find((each) => each.runId === followed?.id);
+  const told = followed?.parts.findLast((part) => part.type === "data-run-status");
+  const status = told && "data" in told ? (told.data as { status?: unknown }).status : undefined;
+  if (!run || run.finishedAt != null || typeof status !== "string") return run ?? runs[0];
+  return { ...run, status };
 }
