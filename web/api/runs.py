@@ -7,12 +7,13 @@ from typing import Any
 from flask import Response, request
 
 from app import db
-from app.domain.events import EventType, envelope
+from app.domain.events import envelope
 from app.domain.permissions import Permission, Principal
 from app.errors import Conflict
 from app.log import logger
 from app.models import AgentRun
 from app.services import run_creation, run_lists, runs
+from app.services.log_pages import LogPages
 from app.services.stop_all import stop_all
 from web import access
 from web.parts import Parts
@@ -21,6 +22,7 @@ from web.schemas.common import PageOf, when
 from web.schemas.runs import (
     EventPage,
     EventsQuery,
+    LogQuery,
     MoveBody,
     QueueItem,
     QueueSummary,
@@ -97,18 +99,19 @@ def stream_run(run: AgentRun, principal: Principal, parts: Parts, query: StreamQ
 
 
 @routes.get("/api/runs/<run_id>/events", Permission.RUN_READ)
-def list_events(run: AgentRun, parts: Parts, query: EventsQuery) -> EventPage:
-    """Read a page of a run's log. `nextCursor` is null once the closed log was read to its end."""
+def list_events(run: AgentRun, parts: Parts, query: LogQuery) -> EventPage:
+    """Read a page of a run's log, from either end, of some types alone. `nextCursor` is null once the closed log was read to its end."""
     require_log(run)
-    after, names = parse_cursor(query.cursor), Names.of(run)
-    events = parts.log_reader.read(run.id, after, query.limit)
-    closed = bool(events) and events[-1].type == EventType.RUN_CLOSED
-    if not events and run.finished_at is not None:
-        closed = True
-    last = events[-1].seq if events else after
+    log = LogPages(parts.log_reader, run, query.types.split(",") if query.types else ())
+    if query.before is None:
+        page = log.after(parse_cursor(query.cursor), query.limit)
+    else:
+        page = log.before(None if query.before == "end" else parse_cursor(query.before), query.limit)
+    names = Names.of(run)
     return EventPage(
-        items=[envelope(event, names.session_id, names.trace_id) for event in events],
-        next_cursor=None if closed else str(last),
+        items=[envelope(event, names.session_id, names.trace_id) for event in page.events],
+        next_cursor=None if page.next_seq is None else str(page.next_seq),
+        previous_cursor=None if page.previous_seq is None else str(page.previous_seq),
     )
 
 

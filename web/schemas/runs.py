@@ -146,6 +146,20 @@ class EventsQuery(Asked):
     limit: int = Field(100, ge=1, le=500)
 
 
+class LogQuery(EventsQuery):
+    """Events behind `cursor`, or the last ones before the seq `before` (`end`: of the whole log). `types`: of these alone, separated by
+    commas."""
+
+    before: Annotated[str, Field(pattern=r"^(end|\d{1,16})$")] | None = None
+    types: Annotated[str, Field(pattern=r"^[a-z_.]{1,64}(,[a-z_.]{1,64}){0,39}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LogQuery:
+        if self.cursor is not None and self.before is not None:
+            raise ValueError("Give cursor or before, not both.")
+        return self
+
+
 class WaitingFor(Shown):
     """Why a run is not running. `position` is how many runs come first: of its session where that is busy, else of the tenant's
     queue. `reason` is one of session_busy, disk_full, redis_full, executor, provider_unavailable, retry, no_worker, worker, sandbox,
@@ -217,12 +231,14 @@ class QueueSummary(Shown):
 
 
 class EventPage(Shown):
-    """Events after a cursor. `nextCursor` is always there while the log is open: ask again with it."""
+    """Events in their order. `nextCursor` is always there while the log is open: ask again with it. `previousCursor`, of a page that was
+    asked for with `before`, is the `before` of the page that comes before it; left out at the log's beginning."""
 
     model_config = ConfigDict(frozen=True)
 
     items: list[dict[str, Any]]
     next_cursor: str | None
+    previous_cursor: str | None = None
 
 
 class TodoView(Shown):
