@@ -213,7 +213,7 @@ class Settings(AgentSettings):
     stop_grace_seconds: float = Field(
         2,
         validation_alias=_names("PADDOCK_STOP_GRACE_SECONDS"),
-        description="Between interrupt, SIGTERM and SIGKILL of an agent.",
+        description="Between interrupt and SIGTERM of an agent; SIGKILL follows after half of it.",
     )
     run_log_bytes: int = Field(
         64 * 1024 * 1024,
