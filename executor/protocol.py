@@ -75,8 +75,9 @@ LINE_LIMIT = 16 * 1024 * 1024
 SEGMENT_BYTES = 8 * 1024 * 1024
 UNACKNOWLEDGED_BYTES = 256 * 1024 * 1024
 """Above this the executor stops reading the agent's pipes."""
-UNREAD_BYTES = 1024 * 1024
-"""The same for what a reader who is there has not read: who follows an agent is never far behind it."""
+UNREAD_BYTES = 256 * 1024
+"""The same for what a reader who is there has not read: who follows an agent is never far behind it. Of tiny records these are some
+thousand, and all of them come before an interrupt, or before the end of an agent that was killed."""
 IDLE_SECONDS = 0.05
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.domain.journal import Record
 
-LIMIT_BYTES = 1024 * 1024
+LIMIT_BYTES = 256 * 1024
 _RECORD_COST = 200  # bytes, about what a Record costs beside its data
 
 

@@ -378,7 +378,7 @@ class RunDriver:
         self._read_journal(executor, attempt)
         self._apply_commands(attempt)
         while True:
-            item = self._inbox.get(TICK_SECONDS)
+            item = self._inbox.get(self._escalation.within(TICK_SECONDS))
             self._parts.progress.turned("threads")
             self._check_stopping()
             self._lease.require()

@@ -312,7 +312,12 @@ for pid in range(1, 50):
 
 @pytest.fixture
 def small(tmp_path: Path, sandbox_mode: str) -> Iterator[LocalSandboxes]:
-    limits = {"line_bytes": 100_000, "segment_bytes": 50_000, "unacknowledged_bytes": 400_000}
+    limits = {
+        "line_bytes": 100_000,
+        "segment_bytes": 50_000,
+        "unacknowledged_bytes": 400_000,
+        "unread_bytes": 1_000_000,
+    }
     with local_sandboxes(tmp_path / "small", sandbox_mode, limits=limits) as made:
         yield made
 
