@@ -6,11 +6,13 @@ import { App } from "./app/App";
 import { startTheme } from "./app/theme";
 import { startI18n } from "./i18n/i18n";
 import "./tokens.css";
+import { startShortcuts } from "./ui/shortcuts";
 
 const REFUSED = [400, 499] as const;
 
 startTheme();
 startI18n();
+startShortcuts();
 const client = new QueryClient({
   defaultOptions: {
     queries: {

@@ -2,11 +2,12 @@ import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { answered, api, keyed } from "../api/client";
 import { chatsQuery } from "../api/queries";
+import { PanelSwitch } from "../panel/PanelSwitch";
+import { SidePanel } from "../panel/SidePanel";
 import { Button } from "../ui/Button";
 import { ProblemNote } from "../ui/ProblemNote";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
-import { RunFacts } from "./RunFacts";
 import { RunState } from "./RunState";
 import { useRunChat } from "./use_run_chat";
 
@@ -32,11 +33,14 @@ export function ChatPage({ chatId }: { chatId: string }) {
         <header className="flex h-[54px] flex-none items-center gap-3 border-b border-line px-5">
           <h1 className="truncate text-lg font-semibold">{about?.title ?? t("history.untitled")}</h1>
           {run && <RunState run={run} />}
-          {isOpen && (
-            <Button look="danger" className="ml-auto" disabled={isStopping} onClick={() => stop.mutate(run.runId)}>
-              {isStopping ? t("chat.stopping") : t("chat.stop")}
-            </Button>
-          )}
+          <div className="ml-auto flex flex-none items-center gap-2">
+            {isOpen && (
+              <Button look="danger" disabled={isStopping} onClick={() => stop.mutate(run.runId)}>
+                {isStopping ? t("chat.stopping") : t("chat.stop")}
+              </Button>
+            )}
+            <PanelSwitch />
+          </div>
         </header>
         <Conversation
           runs={chat.listed}
@@ -51,7 +55,7 @@ export function ChatPage({ chatId }: { chatId: string }) {
         )}
         <Composer isBusy={chat.isFollowing} onSend={(text) => void chat.sendMessage({ text })} />
       </main>
-      {run && <RunFacts run={run} />}
+      <SidePanel sessionId={chatId} run={run} messages={chat.messages} />
     </div>
   );
 }

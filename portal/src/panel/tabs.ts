@@ -1,0 +1,21 @@
+import type { ComponentType } from "react";
+import type { Run } from "../api/queries";
+import type { Message } from "../events/message";
+import type { Key } from "../i18n/en";
+import { RunFacts } from "./RunFacts";
+
+/** What a tab of the side panel is about: the session, the run that the chat shows, and the messages that stream in. */
+export interface PanelProps {
+  sessionId: string;
+  run: Run | undefined;
+  messages: readonly Message[];
+}
+
+export interface PanelTab {
+  id: string;
+  title: Extract<Key, `panel.${string}`>;
+  View: ComponentType<PanelProps>;
+}
+
+/** The tabs, from left to right. A view is loaded when it is first looked at: `lazy(() => import("…"))`. */
+export const PANEL_TABS: readonly PanelTab[] = [{ id: "run", title: "panel.run", View: RunFacts }];
