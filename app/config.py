@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app import places
@@ -22,6 +22,7 @@ def _names(*names: str) -> Any:
 
 
 HIGHEST_PORT = 65_535
+_LOOPBACK = ("127.0.0.1", "localhost", "0.0.0.0")  # noqa: S104 - compared, not bound
 
 SECRET_NAMES = (
     "PADDOCK_BOOTSTRAP_TOKEN",
@@ -280,6 +281,11 @@ class Settings(AgentSettings):
         validation_alias=_names("PADDOCK_BUBBLEWRAP"),
         description="`off` runs local sandboxes without bubblewrap even where it works.",
     )
+    sandbox_network: Literal["open", "model-only"] = Field(
+        "open",
+        validation_alias=_names("PADDOCK_SANDBOX_NETWORK"),
+        description="`model-only` lets agents in local sandboxes reach the model proxy and nothing else; takes bubblewrap.",
+    )
 
     external_silence_seconds: float = Field(
         600,
@@ -365,6 +371,27 @@ class Settings(AgentSettings):
         """The address at which agents reach the model proxy, without a slash at the end."""
         host, port = self.model_proxy_bind
         return (self.model_proxy_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")
+
+    @property
+    def only_peer(self) -> str | None:
+        """What agents in fenced sandboxes reach, `host:port` of the model proxy, or empty where there is none; None without a fence."""
+        if self.sandbox_network == "open":
+            return None
+        return urlsplit(self.model_proxy_address).netloc if self.model_proxy_runs else ""
+
+    @model_validator(mode="after")
+    def _can_fence(self) -> Self:
+        if self.sandbox_network == "open":
+            return self
+        if self.executor_base_url:
+            raise ValueError(
+                "PADDOCK_SANDBOX_NETWORK is for sandboxes on this machine; EXECUTOR_BASE_URL names another host."
+            )
+        if self.has_model_key and self.provider_mode == "real" and not self.model_proxy:
+            raise ValueError("PADDOCK_SANDBOX_NETWORK=model-only needs the model proxy: unset PADDOCK_MODEL_PROXY.")
+        if self.only_peer and self.only_peer.rpartition(":")[0] not in _LOOPBACK:
+            raise ValueError("PADDOCK_SANDBOX_NETWORK=model-only needs the model proxy on 127.0.0.1, with its port.")
+        return self
 
     @property
     def secrets(self) -> list[str]:

@@ -263,5 +263,6 @@ def _sandbox_settings(settings: Settings) -> LocalSandboxSettings:
         folder=settings.root / "sandboxes",
         bubblewrap=settings.bubblewrap,
         orphan_seconds=settings.orphan_seconds,
+        only_peer=settings.only_peer,
         client=_client_settings(settings),
     )

@@ -70,13 +70,17 @@ def git() -> Finding:
 def bubblewrap(settings: Settings) -> Finding:
     """Sandboxes are a boundary only with bubblewrap; plain ones are for one trusted user."""
     plain = "local sandboxes are plain processes: agents see this user's files"
+    state: Literal["warning", "problem"] = "warning"
+    if settings.only_peer is not None:
+        plain, state = "PADDOCK_SANDBOX_NETWORK=model-only needs bubblewrap: no sandbox starts", "problem"
     if settings.bubblewrap == "off":
-        return Finding("sandbox", "warning", f"{plain} (PADDOCK_BUBBLEWRAP=off)", "Unset PADDOCK_BUBBLEWRAP.")
+        return Finding("sandbox", state, f"{plain} (PADDOCK_BUBBLEWRAP=off)", "Unset PADDOCK_BUBBLEWRAP.")
     if shutil.which("bwrap") is None:
-        return Finding("sandbox", "warning", plain, "apt-get install -y bubblewrap")
+        return Finding("sandbox", state, plain, "apt-get install -y bubblewrap")
     if sandbox_mode(settings.bubblewrap) == "plain":
-        return Finding("sandbox", "warning", f"{plain}; bubblewrap does not work", "Allow user namespaces.")
-    return Finding("sandbox", "ok", "bubblewrap: agents have their own view of the file system")
+        return Finding("sandbox", state, f"{plain}; bubblewrap does not work", "Allow user namespaces.")
+    network = "" if settings.only_peer is None else ", and reach their model alone"
+    return Finding("sandbox", "ok", f"bubblewrap: agents have their own view of the file system{network}")
 
 
 def disk(house: House, settings: Settings) -> Finding:

@@ -118,7 +118,8 @@ class Agents:
 
     def _command(self, spec: AgentSpec) -> Command:
         env = {name: self._map.apply(value) for name, value in spec.env.items()}
-        return Command([self._map.apply(part) for part in spec.argv], self.environment(env), self._map.apply(spec.cwd))
+        argv = [self._map.apply(part) for part in spec.argv]
+        return Command(argv, self.environment(env), self._map.apply(spec.cwd), network="model")
 
     def environment(self, env: dict[str, str]) -> dict[str, str]:
         """Return the whole environment of a process in the sandbox."""

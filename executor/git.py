@@ -63,7 +63,9 @@ class Git:
         settings = _SAFE | {f"protocol.{name}.allow": "always" for name in self.allowed}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         env = {**_ENVIRONMENT, **self.variables}
-        asked = Command(["git", *options, *arguments], env, self.cwd, hidden=False)
+        away = any(name != "file" for name in self.allowed)
+        argv = ["git", *options, *arguments]
+        asked = Command(argv, env, self.cwd, hidden=False, network="open" if away else "none")
         try:
             done = command.run(self.spawner, asked, seconds=self.seconds, limit=self.limit)
         except FileNotFoundError as error:

@@ -156,4 +156,5 @@ def main(binary: str) -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1]))  # at once: the interpreter's own end aborts where a thread still waits for a line of stdin
+    status = main(sys.argv[1])
+    os._exit(status)  # at once: the interpreter's own end aborts where a thread still waits for a line of stdin

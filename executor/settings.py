@@ -31,7 +31,8 @@ class Limits:
 class Settings:
     """`listen` is `unix:<path>` or `tcp:<host>:<port>`. `paths` maps paths as the sandbox promises them to where they are, for
     a sandbox that cannot mount them; empty where it can. `mark` (`….<generation>`) is the value of PADDOCK_SANDBOX in all that
-    it starts. `own_pids`: the executor's PID namespace holds this sandbox only."""
+    it starts. `own_pids`: the executor's PID namespace holds this sandbox only. `only_peer`: what agents reach of the network, their
+    model's `host:port`, or nothing where it is empty; None where there is no fence."""
 
     token: str
     name: str
@@ -44,6 +45,7 @@ class Settings:
     orphan_seconds: float = 600.0
     monitor_fd: int | None = None
     mark: str = ""
+    only_peer: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 

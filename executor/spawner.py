@@ -18,8 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from executor import processes
+from executor.relay import Relay
 from executor.settings import Settings
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
@@ -39,14 +41,19 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+Network = Literal["none", "model", "open"]
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. `hidden`: the executor's own folders are out of its sight, where the sandbox can do that."""
+    """What to start. `hidden`: the executor's own folders are out of its sight, where the sandbox can do that. `network`: what it reaches
+    where the sandbox is fenced (`Settings.only_peer`)."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
     hidden: bool = True
+    network: Network = "none"
 
 
 class Child:
@@ -184,8 +191,11 @@ class Spawner:
         stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
         info = os.pipe() if self._bwrap is not None else None
         child = Child(stdin[1], stdout[0], stderr[0], f"{self._boot_id}.{self._serial}")
+        peer = self._settings.only_peer if command.network == "model" else None
+        relay = Relay(peer, child.ended) if peer else None
+        stdio = (stdin[0], stdout[1], stderr[1])
         try:
-            child.pid = self._fork(command, child.tree, (stdin[0], stdout[1], stderr[1]), info[1] if info else None)
+            child.pid = self._fork(command, child.tree, stdio, info[1] if info else None, relay)
         except OSError:
             for descriptor in (stdin[1], stdout[0], stderr[0], *(info[:1] if info else ())):
                 os.close(descriptor)
@@ -193,12 +203,16 @@ class Spawner:
         finally:
             for descriptor in (stdin[0], stdout[1], stderr[1], *(info[1:] if info else ())):
                 os.close(descriptor)
+            if relay is not None:
+                relay.start()
         if info is not None:
             child.isolate(info[0])
         self._children[child.pid] = child
         return child
 
-    def _fork(self, command: Command, tree: str, stdio: tuple[int, int, int], info: int | None) -> int:
+    def _fork(
+        self, command: Command, tree: str, stdio: tuple[int, int, int], info: int | None, relay: Relay | None
+    ) -> int:
         marks = {
             processes.SANDBOX_MARK: self._settings.mark,
             processes.BOOT_MARK: self._boot_id,
@@ -207,6 +221,10 @@ class Spawner:
         argv = [_resolve(command.argv[0], command.env.get("PATH", "")), *command.argv[1:]]
         if not os.path.isdir(command.cwd):
             raise FileNotFoundError(2, "there is no such folder to start in", command.cwd)
+        if self._fences(command) and info is None:
+            raise PermissionError(1, "the network cannot be fenced here: bubblewrap does not work in this sandbox")
+        if relay is not None:
+            argv = relay.behind_gate(argv)
         parent = os.getpid()
         process = subprocess.Popen(
             argv if info is None else [*self._inner(command, info), "--", *argv],
@@ -216,15 +234,20 @@ class Spawner:
             stdout=stdio[1],
             stderr=stdio[2],
             start_new_session=True,
-            pass_fds=() if info is None else (info,),
+            pass_fds=[*([] if info is None else [info]), *([] if relay is None else [relay.inherited])],
             preexec_fn=(lambda: die_with(parent)) if info is None else None,  # noqa: PLW1509 - forks from the main thread
         )
         process.returncode = 0  # reaped below; Popen must not try
         return process.pid
 
+    def _fences(self, command: Command) -> bool:
+        return self._settings.only_peer is not None and command.network != "open"
+
     def _inner(self, command: Command, info: int) -> list[str]:
         hide = [part for path in ("/state", "/run/paddock") for part in ("--tmpfs", path)] if command.hidden else []
         flags = ["--unshare-user", "--unshare-pid", "--die-with-parent", "--cap-drop", "ALL", "--dev-bind", "/", "/"]
+        if self._fences(command):
+            flags.append("--unshare-net")
         return [self._bwrap or "bwrap", *flags, *hide, "--chdir", command.cwd, "--info-fd", str(info)]
 
     def _reap(self) -> None:
@@ -272,6 +295,7 @@ def _find_inner_bwrap(settings: Settings) -> str | None:
                 "/",
                 "--tmpfs",
                 "/state",
+                *(["--unshare-net"] if settings.only_peer is not None else []),
             ]
             tried = subprocess.run([bwrap, *flags, "/bin/true"], capture_output=True, check=False, timeout=10)
             if tried.returncode == 0:

@@ -105,6 +105,10 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     settings = config.load()
     log.configure("executor-host", level=settings.log_level, as_json=settings.log_json)
+    if settings.only_peer is not None:
+        sys.exit(
+            "PADDOCK_SANDBOX_NETWORK is for sandboxes of a whole installation: an executor host cannot fence them."
+        )
     folder: Path = options.folder or settings.root / "sandboxes"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = LocalSandboxSettings(folder, bubblewrap=settings.bubblewrap, orphan_seconds=settings.orphan_seconds)

@@ -37,11 +37,13 @@ _END_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class LocalSandboxSettings:
-    """`bubblewrap` is `auto` or `off`; `limits` shrinks the executor's limits in tests (`executor.settings.Limits`)."""
+    """`bubblewrap` is `auto` or `off`; `only_peer` fences the network (`executor.settings.Settings`), which takes bubblewrap; `limits`
+    shrinks the executor's limits in tests (`executor.settings.Limits`)."""
 
     folder: Path
     bubblewrap: str = "auto"
     orphan_seconds: float = 600.0
+    only_peer: str | None = None
     client: ExecutorClientSettings = field(default_factory=ExecutorClientSettings)
     limits: Mapping[str, float] | None = None
 
@@ -143,6 +145,9 @@ class LocalSandboxes:
     # --- start -------------------------------------------------------------------------------------------------------------
 
     def _launch(self, spec: SandboxSpec) -> _Running:
+        if self._settings.only_peer is not None and self.mode == "plain":
+            message = "PADDOCK_SANDBOX_NETWORK=model-only needs bubblewrap, which does not work here (`paddock doctor`)"
+            raise ExecutorError("network", "start", 1, 1, code="not_started", message=message)
         sandbox = self._sandbox(spec.name)
         for folder in (sandbox, *(sandbox / part for part in ("agent", "state", "run"))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -172,6 +177,7 @@ class LocalSandboxes:
             "generation": spec.generation,
             "mark": self._mark(spec),
             "orphan_seconds": self._settings.orphan_seconds,
+            "only_peer": self._settings.only_peer,
             "limits": dict(self._settings.limits or {}),
         }
         if self.mode == "bubblewrap":

@@ -1,5 +1,5 @@
-"""Real agents through the model proxy: no key of the platform's is anywhere near them, what they used is counted to the token, and a
-budget ends them."""
+"""Real agents through the model proxy, in sandboxes that reach nothing else: no key of the platform's is anywhere near them, what they
+used is counted to the token, and a budget ends them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.adapters.bubblewrap import bubblewrap_usable
 from app.domain.prices import Prices
 from app.models import AgentRun, ModelCall, RunEvent, Snapshot, UsageLog
 from app.services import metering
@@ -39,6 +40,7 @@ def running(model: ModelServer) -> Iterator[Stack]:
         "ANTHROPIC_BASE_URL": model.url,
         "OPENAI_BASE_URL": f"{model.url}/v1",
         "ANTHROPIC_MODEL": "claude-sonnet-4-5",
+        "PADDOCK_SANDBOX_NETWORK": "model-only" if bubblewrap_usable() else "open",
     }
     with stack({"PADDOCK_WEB_PROCESSES": "1", "PADDOCK_WORKER_PROCESSES": "1", **addresses, **KEYS}) as started:
         yield started

@@ -20,9 +20,10 @@ import orjson
 from app.domain.journal import Record
 from app.domain.turn import AskPolicy, EndAgent, Intent, Launch, Outcome, Probe, SendInput, Step
 from app.ports import Provider, Turn
+from executor.relay import Relay
+from tests.support import network_namespace
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-
 Policy = Callable[[AskPolicy], str]
 Person = Callable[[str, Mapping[str, Any]], "Mapping[str, Any] | None"]
 
@@ -72,10 +73,13 @@ class Played:
 
 
 class PipeDriver:
-    """A workspace and a HOME in `folder`; each `play` is one attempt in them."""
+    """A workspace and a HOME in `folder`; each `play` is one attempt in them. `only_peer` is all that the agent reaches of the network
+    (`host:port`), through the same door as in a fenced sandbox; None: it is not fenced."""
 
-    def __init__(self, provider: Provider, folder: Path) -> None:
+    def __init__(self, provider: Provider, folder: Path, only_peer: str | None = None) -> None:
         self.provider = provider
+        self._only_peer = only_peer
+        self._ended = threading.Event()
         self.workspace, self.home = folder / "workspace", folder / "home"
         self.workspace.mkdir(parents=True, exist_ok=True)
         self.home.mkdir(parents=True, exist_ok=True)
@@ -101,6 +105,7 @@ class PipeDriver:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            self._ended.set()
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
@@ -123,15 +128,20 @@ class PipeDriver:
             place.write_text(text)
         argv = [self._outside(argument) for argument in command.argv]
         env = {name: self._outside(value) for name, value in command.env.items()}
+        self._ended = threading.Event()
+        relay = Relay(self._only_peer, self._ended) if self._only_peer else None
         self.process = subprocess.Popen(
-            argv,
+            argv if relay is None else [*network_namespace.ENTER, *relay.behind_gate(argv)],
             env=env,
             cwd=self._outside(command.cwd),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=() if relay is None else (relay.inherited,),
         )
+        if relay is not None:
+            relay.start()
         return self.process
 
     def _outside(self, value: str) -> str:

@@ -1,8 +1,9 @@
-"""Every provider's agent in a real local sandbox: its command, mounts, HOME and working directory hold there."""
+"""Every provider's agent in a real local sandbox: its command, mounts, HOME and working directory hold there. Under bubblewrap the
+sandbox is fenced: the model is all that the agent reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -19,6 +20,7 @@ from app.providers.codex_cli import CodexProvider
 from app.providers.opencode import OpenCodeProvider
 from app.providers.scripted import ScriptedProvider
 from tests.support.model_server import ModelServer
+from tests.support.sandboxes import local_sandboxes
 
 PROMPTS = {
     "scripted": ("/write /workspace/a.txt hello\n/run cat a.txt\n/remember the door is blue", "/recall"),
@@ -35,6 +37,19 @@ MODELS = {"opencode": "a-model"}  # a GPT would get apply_patch instead of write
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Callable[[], Provider] = request.param
     return made()
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandboxes(tmp_path: Path, sandbox_mode: str, model: ModelServer) -> Iterator[LocalSandboxes]:
+    peer = model.url.removeprefix("http://") if sandbox_mode == "bubblewrap" else None
+    with local_sandboxes(tmp_path / "sandboxes", sandbox_mode, only_peer=peer) as made:
+        yield made
 
 
 @pytest.fixture
@@ -62,25 +77,24 @@ def play(host: AgentHost, provider: Provider, launch: Launch) -> list[Step]:
     return steps
 
 
-def test_it_works_remembers_and_ends(executor: Executor, provider: Provider) -> None:
-    with ModelServer() as model:
-        settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-scripted"}
-        settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-scripted"}
-        first_prompt, second_prompt = PROMPTS[provider.kind]
-        chosen = MODELS.get(provider.kind)
-        first = Launch("run_1", "ses_1", 1, first_prompt, chosen, settings=settings)
-        steps = play(executor, provider, first)
-        (outcome,) = [step.outcome for step in steps if step.outcome]
-        assert outcome.status is RunStatus.SUCCEEDED, outcome
-        assert executor.read_file("a.txt", offset=0, limit=100)[0].strip() == b"hello"
-        (conversation,) = {step.conversation_id for step in steps if step.conversation_id}
-        assert conversation
-        resume = ResumePoint(conversation)
-        (found,) = executor.link_agent_data(provider.probes(Launch("run_1", "ses_1", 2, "", resume=resume)))
-        assert (found.exists, found.contains) == (True, True)
-        second = Launch("run_2", "ses_1", 1, second_prompt, chosen, resume=resume, settings=settings)
-        events = [event for step in play(executor, provider, second) for event in step.events]
-        assert "the door is blue" in "".join(data["text"] for type_, data in events if type_ == "message.stop")
+def test_it_works_remembers_and_ends(executor: Executor, provider: Provider, model: ModelServer) -> None:
+    settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-scripted"}
+    settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-scripted"}
+    first_prompt, second_prompt = PROMPTS[provider.kind]
+    chosen = MODELS.get(provider.kind)
+    first = Launch("run_1", "ses_1", 1, first_prompt, chosen, settings=settings)
+    steps = play(executor, provider, first)
+    (outcome,) = [step.outcome for step in steps if step.outcome]
+    assert outcome.status is RunStatus.SUCCEEDED, outcome
+    assert executor.read_file("a.txt", offset=0, limit=100)[0].strip() == b"hello"
+    (conversation,) = {step.conversation_id for step in steps if step.conversation_id}
+    assert conversation
+    resume = ResumePoint(conversation)
+    (found,) = executor.link_agent_data(provider.probes(Launch("run_1", "ses_1", 2, "", resume=resume)))
+    assert (found.exists, found.contains) == (True, True)
+    second = Launch("run_2", "ses_1", 1, second_prompt, chosen, resume=resume, settings=settings)
+    events = [event for step in play(executor, provider, second) for event in step.events]
+    assert "the door is blue" in "".join(data["text"] for type_, data in events if type_ == "message.stop")
 
 
 def test_an_agent_by_a_command_of_the_operator_s_works(sandboxes: LocalSandboxes) -> None:

@@ -1,7 +1,12 @@
-"""One contract for every agent: the same scenarios, each real binary, its own adapter, the scripted model (SPEC §6)."""
+"""One contract for every agent: the same scenarios, each real binary, its own adapter, the scripted model (SPEC §6).
+
+Where user namespaces are allowed each agent is in a network namespace whose only peer is the model, as in a fenced sandbox:
+what it looks up elsewhere (updates, lists of models, telemetry) fails, and nothing of this suite needs it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +20,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, ResumePoint
 from tests.contract.providers.pipes import PipeDriver, Played, always, answer, ask_all
 from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
+from tests.support import network_namespace
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
 from tests.support.waiting import eventually
@@ -39,10 +45,11 @@ def model() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def driver(subject: Subject) -> Iterator[PipeDriver]:
+def driver(subject: Subject, model: ModelServer) -> Iterator[PipeDriver]:
     """In a folder outside $TMPDIR: Codex mistrusts a home in there."""
+    peer = model.url.removeprefix("http://") if network_namespace.usable() else None
     with tempfile.TemporaryDirectory(prefix="pdk-agent-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
-        yield PipeDriver(subject.make(), Path(folder))
+        yield PipeDriver(subject.make(), Path(folder), only_peer=peer)
 
 
 def texts(played: Played) -> list[str]:
@@ -118,6 +125,17 @@ def test_tools_are_called_and_their_results_told(driver: PipeDriver, subject: Su
     outputs = "".join(data["output"] for data in played.of("tool.result"))
     assert "hello" in outputs
     assert (driver.workspace / "a.txt").read_text().strip() == "hello"
+    assert texts(played) == ["done"]
+
+
+@pytest.mark.skipif(not network_namespace.usable(), reason="this user may make no namespaces")
+def test_nothing_but_the_model_is_reached(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    with ModelServer() as elsewhere:
+        port = elsewhere.url.rpartition(":")[2]
+        tries = f"import socket; print('code', socket.socket().connect_ex(('127.0.0.1', {port})))"
+        played = driver.play(subject.launch(model, f'[[bash:python3 -c "{tries}"; touch x]][[text:done]]'))
+        (result,) = played.of("tool.result")
+        assert f"code {errno.ECONNREFUSED}" in result["output"]
     assert texts(played) == ["done"]
 
 
