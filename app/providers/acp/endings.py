@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
-from app.providers.classify import Marks, code_of_status, code_of_text
+from app.providers.classify import ACCOUNT_REMEDY, Marks, code_of_reply
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -41,6 +41,7 @@ _TRANSPORT = (
     "timed out",
     "fetch failed",
     "stream disconnected",
+    "empty or malformed response",
 )
 _MARKS: Marks = (
     (FailureCode.MODEL_INVALID, _MODEL),
@@ -102,10 +103,11 @@ def _failure(code: FailureCode, message: str) -> Failure:
         FailureCode.AUTH_MISSING: "Give the agent a valid key (see PADDOCK_ACP_COMMAND in docs/operations.md), run `make up` "
         "again and send the message again.",
         FailureCode.MODEL_INVALID: "Choose a model that the agent's endpoint serves, or leave the model out.",
+        FailureCode.BUDGET_EXCEEDED: ACCOUNT_REMEDY,
     }
     return Failure(code, message, remedies.get(code, ""))
 
 
 def _code_of_text(text: str) -> FailureCode | None:
     found = _STATUS.search(text)
-    return (code_of_status(int(found[1])) if found else None) or code_of_text(text.lower(), _MARKS)
+    return code_of_reply(int(found[1]) if found else 0, text.lower(), _MARKS)

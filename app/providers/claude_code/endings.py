@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
-from app.providers.classify import Marks, code_of_status, code_of_text
+from app.providers.classify import ACCOUNT_REMEDY, Marks, code_of_reply, code_of_text
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -28,6 +28,7 @@ _TRANSPORT = (
     "rejected (429)",
     "API Error: 5",
     "fetch failed",
+    "empty or malformed response",  # of something that is no API of a model
 )
 _MARKS: Marks = (
     (FailureCode.AUTH_MISSING, _AUTH),
@@ -39,6 +40,7 @@ _REMEDIES = {
     "send the message again.",
     FailureCode.MODEL_INVALID: "Choose a model that the endpoint serves (ANTHROPIC_MODEL or the run's model), and check "
     "that ANTHROPIC_BASE_URL is an Anthropic-compatible address.",
+    FailureCode.BUDGET_EXCEEDED: ACCOUNT_REMEDY,
 }
 
 
@@ -50,7 +52,7 @@ def failure_of_result(result: Mapping[str, Any]) -> tuple[str, Failure]:
     if _NO_CONVERSATION in text:
         return RESUME_FAILED, _resume_failed(text)
     status = result.get("api_error_status")
-    code = code_of_status(status) if isinstance(status, int) else code_of_text(text, _MARKS)
+    code = code_of_reply(status if isinstance(status, int) else 0, text, _MARKS)
     message = text or f"Claude Code ended the turn: {reason}."
     return reason, Failure(code or FailureCode.AGENT_ERROR, message, _REMEDIES.get(code, "") if code else "")
 

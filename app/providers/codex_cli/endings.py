@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
-from app.providers.classify import Marks, code_of_status, code_of_text
+from app.providers.classify import ACCOUNT_REMEDY, Marks, code_of_reply, code_of_text
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -25,7 +25,7 @@ _BY_INFO = {
     "sessionBudgetExceeded": FailureCode.BUDGET_EXCEEDED,
 }
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
-_AUTH = ("Missing environment variable", "invalid_api_key", "Unauthorized", "401")
+_AUTH = ("Missing environment variable", "invalid_api_key", "Unauthorized")
 _MODEL = ("model_not_found", "does not exist", "model is not supported")
 _TRANSPORT = ("stream disconnected", "Connection refused", "error sending request", "timed out", "stream closed")
 _MARKS: Marks = (
@@ -37,7 +37,7 @@ _REMEDIES = {
     FailureCode.AUTH_MISSING: "Set OPENAI_API_KEY to a valid key, run `make up` again and send the message again.",
     FailureCode.MODEL_INVALID: "Choose a model that the endpoint serves (OPENAI_MODEL or the run's model), and check that "
     "OPENAI_BASE_URL is an address of the Responses API.",
-    FailureCode.BUDGET_EXCEEDED: "The account of the key has used its limit: raise it, or use another key.",
+    FailureCode.BUDGET_EXCEEDED: ACCOUNT_REMEDY,
 }
 
 
@@ -48,11 +48,7 @@ def failure_of_error(error: Mapping[str, Any]) -> Failure:
     status = (info[name] or {}).get("httpStatusCode") if isinstance(info, dict) and name else None
     text = "\n".join(str(part) for part in (error.get("message"), error.get("additionalDetails")) if part)
     found = _STATUS.search(text)
-    code = (
-        code_of_status(int(status or (found[1] if found else 0)))
-        or code_of_text(text, _MARKS)
-        or _BY_INFO.get(str(name))
-    )
+    code = code_of_reply(int(status or (found[1] if found else 0)), text, _MARKS) or _BY_INFO.get(str(name))
     return _failure(code or FailureCode.AGENT_ERROR, text or "Codex ended the turn with an error.")
 
 

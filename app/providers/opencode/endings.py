@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain.failure import Failure, FailureCode
-from app.providers.classify import Marks, code_of_status, code_of_text
+from app.providers.classify import ACCOUNT_REMEDY, Marks, code_of_reply, code_of_text
 
 RESUME_FAILED = "resume_failed"
 """The stop reason when the conversation to resume is not there: the driver starts a fresh one."""
@@ -35,6 +35,7 @@ _REMEDIES = {
     FailureCode.AUTH_MISSING: "Set OPENAI_API_KEY to a valid key, run `make up` again and send the message again.",
     FailureCode.MODEL_INVALID: "Choose a model that the endpoint serves (OPENAI_MODEL or the run's model), and check that "
     "OPENAI_BASE_URL is an address of the Chat Completions API.",
+    FailureCode.BUDGET_EXCEEDED: ACCOUNT_REMEDY,
 }
 
 
@@ -42,14 +43,21 @@ def failure_of_error(error: Mapping[str, Any]) -> Failure:
     """Return the failure that a session's error is: `{name, data: {message, statusCode?}}`."""
     data = error.get("data") or {}
     name, message = str(error.get("name")), str(data.get("message") or error.get("name"))
-    status = data.get("statusCode")
-    code = code_of_status(int(status)) if status else None
-    return _failure(code or code_of_text(f"{name} {message}", _MARKS) or FailureCode.AGENT_ERROR, message)
+    code = code_of_reply(int(data.get("statusCode") or 0), f"{name} {message}", _MARKS)
+    return _failure(code or FailureCode.AGENT_ERROR, message)
 
 
 def failure_of_retry(message: str) -> Failure:
     """Return the failure of a call that was tried again too often."""
     return _failure(code_of_text(message, _MARKS) or FailureCode.TRANSPORT_ERROR, message)
+
+
+def failure_of_cuts(count: int) -> Failure:
+    """Return the failure where so many answers in a row broke off."""
+    return _failure(
+        FailureCode.TRANSPORT_ERROR,
+        f"{count} answers of the model in a row broke off, or were none in the form of its API.",
+    )
 
 
 def failure_of_settings(paths: Sequence[str]) -> Failure:

@@ -50,6 +50,8 @@ class Parts:
         self._printed: dict[str, int] = {}
         self._denied: set[str] = set()
         self._steps: dict[str, tuple[dict[str, int], float]] = {}
+        self.cut_answers = 0
+        """Answers of the model in a row that broke off without saying why they ended."""
 
     def on_delta(self, properties: Mapping[str, Any]) -> None:
         """Take a piece of a text or thought whose part was told of before."""
@@ -98,6 +100,8 @@ class Parts:
 
     def _on_step(self, part: Mapping[str, Any]) -> None:
         """Add up the steps, each once: a call of the model each. The server counts reasoning apart from the output."""
+        if part["id"] not in self._steps:
+            self.cut_answers = self.cut_answers + 1 if part.get("reason") == "unknown" else 0
         tokens = part.get("tokens") or {}
         cache = tokens.get("cache") or {}
         reasoning = int(tokens.get("reasoning") or 0)

@@ -15,6 +15,7 @@ from app.providers.ending import LastWords, outcome_of_exit
 from app.providers.opencode import wire
 from app.providers.opencode.endings import (
     ABORTED,
+    failure_of_cuts,
     failure_of_error,
     failure_of_response,
     failure_of_retry,
@@ -227,6 +228,14 @@ class OpenCodeTurn:
                 self._children[str(child)] = str(part["callID"])
         mine = session_id == self._session_id
         self._parts.on_part(part, speaks=mine, parent=None if mine else self._children.get(session_id))
+        if self._parts.cut_answers:
+            self._on_cut()
+
+    def _on_cut(self) -> None:
+        """The server asks its model again, without a pause and without an end, where an answer does not say why it ended."""
+        self._outbox.warn_once("api_retry", "An answer of the model broke off; it is asked again.")
+        if self._parts.cut_answers > RETRIES:
+            self._finish(RunStatus.FAILED, "error", failure_of_cuts(self._parts.cut_answers))
 
     def _on_todos(self, properties: Mapping[str, Any]) -> None:
         self._todos.replace(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
 from tests.support import network_namespace
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
+from tests.support.verdicts import LONG
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real_agent
@@ -340,8 +342,11 @@ def test_a_conversation_that_is_gone_is_told_so(driver: PipeDriver, subject: Sub
     ("script", "code"),
     [
         ("[[error:401]]", FailureCode.AUTH_MISSING),
+        ("[[error:402]]", FailureCode.BUDGET_EXCEEDED),
+        ("[[error:403]]", FailureCode.AUTH_MISSING),
         ("[[error:529]]", FailureCode.TRANSPORT_ERROR),
         ("[[error:500]]", FailureCode.TRANSPORT_ERROR),
+        *([("[[error:429]]", FailureCode.TRANSPORT_ERROR), ("[[error:400]]", FailureCode.AGENT_ERROR)] if LONG else []),
     ],
 )
 def test_an_error_of_the_model_s_server_is_classified(
@@ -365,6 +370,48 @@ def test_an_address_where_nobody_is_is_told_so(driver: PipeDriver, subject: Subj
     played = driver.play(subject.launch(model, "hello", settings=nobody))
     assert played.outcome.failure is not None
     assert played.outcome.failure.code is FailureCode.TRANSPORT_ERROR, played.outcome
+
+
+def test_an_address_that_is_no_api_of_a_model_is_told_so(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    """What answers with 200 and nothing in it: a proxy, a web page, a stream that breaks off at once."""
+    played = driver.play(subject.launch(model, "[[nothing]]"))
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.code is FailureCode.TRANSPORT_ERROR, played.outcome
+    assert played.outcome.failure.may_retry
+    assert len(model.calls) < 20  # it is asked again, not without end
+
+
+def test_a_stream_that_breaks_off_again_and_again_ends_the_turn(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    """Claude Code asks for the answer in one piece at last, and gets it."""
+    played = driver.play(subject.launch(model, "[[cut]]"))
+    assert len(model.calls) < 20
+    assert_deltas_join(played)
+    if played.outcome.status is RunStatus.FAILED:
+        assert played.outcome.failure is not None
+        assert played.outcome.failure.code is FailureCode.TRANSPORT_ERROR, played.outcome
+    else:
+        assert texts(played)[-1].endswith("This is cut")
+
+
+def test_an_agent_that_dies_while_its_model_is_silent_is_tried_again(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+
+    def kill() -> None:
+        eventually(lambda: model.calls, what="the call of the model")
+        driver.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    played = driver.play(subject.launch(model, "[[hang]]"))
+    killer.join()
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.code in (FailureCode.PROVIDER_NO_OUTPUT, FailureCode.INCOMPLETE), played.outcome
+    assert played.outcome.failure.may_retry
 
 
 def _is_alive(pid: int) -> bool:

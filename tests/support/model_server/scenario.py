@@ -13,7 +13,7 @@ from the ids of its own tool calls in the history, so it survives restarts, resu
     [[both:COMMAND:COMMAND]]        two Bash calls in one answer
     [[recall]]                      repeats the earlier prompts of the conversation: proves memory
     [[error:CODE]] [[error:CODE:N]] an API error, always or for the first N calls
-    [[hang]] [[cut]]                never answers · closes the connection in mid text
+    [[hang]] [[cut]] [[nothing]]    never answers · closes the connection in mid text · answers 200 and nothing more
 
 Anything else is echoed. A prompt that begins with "Continue", or ends with "Continue.", goes on with the script before it.
 """
@@ -63,7 +63,8 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Failing:
-    """Answer with this HTTP status; `times` of them where given. Status 0: do not answer at all."""
+    """Answer with this HTTP status; `times` of them where given. Status 0: do not answer at all; 200:
+    with nothing."""
 
     status: int
     key: str
@@ -86,9 +87,11 @@ def next_answer(
     key = hashlib.sha256(f"{place}:{prompt}".encode()).hexdigest()[:8]
     blocks: list[Text | ToolCall] = []
     for index, action in enumerate(_actions(prompt)):
-        if action.name in {"error", "hang"}:
+        if action.name in {"error", "hang", "nothing"}:
             status, _, times = action.argument.partition(":")
-            failing = Failing(int(status or 0), f"{key}:{index}", int(times) if times else None)
+            failing = Failing(
+                200 if action.name == "nothing" else int(status or 0), f"{key}:{index}", int(times) if times else None
+            )
             if not is_over(failing):
                 return failing
         elif calls := _calls(action):

@@ -143,18 +143,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, whole)
 
     def _fail(self, failing: Failing, body: dict[str, Any]) -> None:
-        if failing.status:
+        if failing.status == 200:
+            self._begin_stream()
+        elif failing.status:
             self._json(failing.status, body)
         else:
             self.server.owner.closing.wait()
             self.close_connection = True
 
-    def _stream(self, parts: Iterator[Any]) -> None:
+    def _begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
         self.close_connection = True
+
+    def _stream(self, parts: Iterator[Any]) -> None:
+        self._begin_stream()
         told: dict[str, Any] = {}
         self.server.owner.told.append(told)
         for part in parts:
