@@ -103,6 +103,7 @@ class Client:
                         continue
                     last = envelope["seq"]
                     yield envelope
+                    contact = time.monotonic()  # who shows it may have taken long
                     if envelope["type"] == "run.closed":
                         return
             except (httpx.TransportError, Unreachable) as error:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 DETACHED = 130  # what shells report for a command that Ctrl-C ended
 LONGEST_STOP_SECONDS = 10.0
+READ_AHEAD = 200
+"""Events that wait to be shown. Beyond them the stream is not read: a terminal is slower than an agent that floods."""
 _INTERRUPT = "interrupt"
 _END = "end"
 
@@ -42,6 +44,7 @@ class Following:
 
     def __post_init__(self) -> None:
         self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._room = threading.Semaphore(READ_AHEAD)
         self._screen = RunScreen(name_of=People(self.client, self.run_id).name_of)
         self._asking = Asking(self._screen)
         self._terminal = Terminal()
@@ -64,12 +67,14 @@ class Following:
                     if self._interrupted():
                         return DETACHED
                 elif item is not None:
+                    self._room.release()
                     self._take(item)
 
     def _read(self, cursor: int) -> None:
         """Runs in a thread of its own: the stream must go on while a person thinks."""
         try:
             for envelope in self.client.follow(self.run_id, cursor):
+                self._room.acquire()
                 self._queue.put(envelope)
         except CommandFailed as error:
             self._queue.put(error)

@@ -54,6 +54,20 @@ def test_sse_joins_data_lines_ignores_comments_and_drops_a_cut_event() -> None:
     assert list(sse.parse(lines)) == [sse.ServerEvent("x", "a\nb", "7")]
 
 
+def test_a_connection_that_was_lost_while_events_were_shown_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [
+        httpx.Response(200, stream=CutStream(as_sse(envelope(1)))),
+        httpx.Response(200, text=as_sse(envelope(2, "run.closed"))),
+    ]
+    now = [0.0]
+    monkeypatch.setattr(client_module.time, "monotonic", lambda: now[0])
+    seen = []
+    for event in client_of(lambda _: bodies.pop(0)).follow("run_1"):
+        seen.append(event["seq"])
+        now[0] += 2 * client_module.PATIENCE_SECONDS  # the terminal was stopped meanwhile
+    assert seen == [1, 2]
+
+
 def test_following_resumes_after_the_last_seq_and_drops_what_it_has() -> None:
     cursors = []
     bodies = [
