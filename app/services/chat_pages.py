@@ -70,6 +70,8 @@ class ChatPage:
 
 def read(session: ChatSession, *, before: str | None, limit: int) -> ChatPage:
     """Return the page before a cursor, the newest without one; `limit` turns at most. Raises Invalid `cursor_malformed`."""
+    if limit == 0:
+        return ChatPage([], None)
     place, seq = pages.decode(before, int, int) if before is not None else (None, 0)
     room = _Room()
     turns: list[Turn] = []

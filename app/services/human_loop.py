@@ -177,6 +177,8 @@ def opened(run: AgentRun, attempt: int, data: Mapping[str, Any], now: float, pol
         kind=data["kind"],
         title=data["title"],
         tool_call=data.get("toolCall"),
+        tool_call_id=data.get("toolCallId"),
+        rule=None if data.get("rule") is None else str(data["rule"]),
         questions=data.get("questions"),
         options=data.get("options") or [],
         status="open",

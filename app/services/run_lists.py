@@ -42,11 +42,12 @@ def list_open(session_id: str, *, cursor: str | None, limit: int) -> Page[AgentR
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests are wanted: open or closed ones, of one session or run where that is given."""
+    """Which requests are wanted: open or closed ones, of one session or run where that is given, of one's `mine` sessions alone."""
 
     is_open: bool
     session_id: str | None = None
     run_id: str | None = None
+    mine: bool = False
 
 
 def list_requests(
@@ -55,7 +56,9 @@ def list_requests(
     """Return requests: open ones the oldest first, closed ones the newest first."""
     is_open, session_id, run_id = wanted.is_open, wanted.session_id, wanted.run_id
     row = HumanLoopRequest
-    query = _reachable(row, principal).where((row.status == "open") if is_open else (row.status != "open"))
+    query = _reachable(row, principal, mine=wanted.mine).where(
+        (row.status == "open") if is_open else (row.status != "open")
+    )
     if session_id is not None:
         query = query.where(row.session_id == session_id)
     if run_id is not None:

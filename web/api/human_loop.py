@@ -32,19 +32,22 @@ def reply(principal: Principal, parts: Parts, body: ReplyBody) -> ReplyView:
     request = access.get_request(principal, body.request_id, Permission.HUMAN_LOOP_REPLY)
     given = human_loop.Reply(decision=body.decision, message=body.message, answers=body.answers)
     result = human_loop.reply(request, given, principal.user_id, parts.container.bell)
-    return ReplyView(
-        request_id=result.request_id,
-        outcome=result.outcome,
-        duplicate=result.duplicate,
-        delivery=result.delivery,
-        reply=dict(result.reply),
-        by=result.by,
-        by_name=identity.names_of([result.by]).get(result.by) if result.by else None,
-    )
+    fields = {
+        "request_id": result.request_id,
+        "outcome": result.outcome,
+        "duplicate": result.duplicate,
+        "delivery": result.delivery,
+        "reply": dict(result.reply),
+        "by": result.by,
+        "by_name": identity.names_of([result.by]).get(result.by) if result.by else None,
+    }
+    return ReplyView.model_validate(fields)
 
 
 def _list(principal: Principal, query: RequestsQuery, *, is_open: bool) -> PageOf[RequestView]:
-    wanted = RequestFilter(is_open, query.session_id, query.run_id)
+    wanted = RequestFilter(is_open, query.session_id, query.run_id, query.mine)
     page = run_lists.list_requests(principal, wanted, cursor=query.cursor, limit=query.limit)
     names = identity.names_of([row.replied_by for row in page.items if row.replied_by])
-    return PageOf[RequestView](items=[request_view(row, names) for row in page.items], next_cursor=page.next_cursor)
+    titles = run_lists.titles_of(list({row.session_id for row in page.items}))
+    items = [request_view(row, names, titles.get(row.session_id, "")) for row in page.items]
+    return PageOf[RequestView](items=items, next_cursor=page.next_cursor)

@@ -19,8 +19,8 @@ from web import access
 from web.parts import Parts
 from web.routing import Routes
 from web.schemas.common import PageOf, when
+from web.schemas.events import EventPage
 from web.schemas.runs import (
-    EventPage,
     EventsQuery,
     LogQuery,
     MoveBody,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from app import ids
 from app.domain import pages
@@ -14,6 +16,22 @@ T = TypeVar("T")
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 HIGHEST_SEQ = 2**53 - 1
+
+
+ToolKind = Literal["read", "edit", "execute", "search", "fetch", "think", "other"]
+
+
+class ShownAs:
+    """Describes plain JSON by a model: what comes from a log or an agent is told as it is, and its form is documented."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.any_schema()
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(TypeAdapter(self._model).core_schema)
 
 
 class PageOf(Shown, Generic[T]):

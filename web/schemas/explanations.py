@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.services import run_lists
 from app.services.run_explanation import AttemptFacts, Explanation
 from web.schemas.common import when
 from web.schemas.human_loop import RequestView, request_view
@@ -113,6 +114,7 @@ class ExplanationView(Shown):
 
 def explanation_view(found: Explanation, names: dict[str, str]) -> ExplanationView:
     """`names` are those of users, by id."""
+    titles = run_lists.titles_of([found.run.session_id]) if found.requests else {}
     run, worker, last = found.run, found.worker, found.last_input
     return ExplanationView(
         run_id=run.id,
@@ -140,7 +142,7 @@ def explanation_view(found: Explanation, names: dict[str, str]) -> ExplanationVi
             )
             for each in found.commands
         ],
-        requests=[request_view(each, names) for each in found.requests],
+        requests=[request_view(each, names, titles.get(each.session_id, "")) for each in found.requests],
         sandbox=None if worker is None else SandboxView.model_validate(worker, from_attributes=True),
     )
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from flask import has_app_context
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from app.domain.run_state import RunStatus
 from app.models import AgentRun
 from app.services.waiting_reason import waiting_for
 from web.parts import parts
-from web.schemas.common import HIGHEST_SEQ, Id, PageQuery, when
+from web.schemas.common import HIGHEST_SEQ, Id, PageQuery, ShownAs, when
 from web.wire import Asked, Given, Shown
 
 LONGEST_PROMPT = 512 * 1024
@@ -160,15 +160,42 @@ class LogQuery(EventsQuery):
         return self
 
 
+WaitingReason = Literal[
+    "session_busy",
+    "disk_full",
+    "redis_full",
+    "executor",
+    "provider_unavailable",
+    "retry",
+    "no_worker",
+    "worker",
+    "sandbox",
+    "human",
+    "delivery",
+]
+
+
 class WaitingFor(Shown):
     """Why a run is not running. `position` is how many runs come first: of its session where that is busy, else of the tenant's
     queue. `reason` is one of session_busy, disk_full, redis_full, executor, provider_unavailable, retry, no_worker, worker, sandbox,
     human, delivery. `remedy` is there where somebody can do something about it."""
 
-    reason: str
+    reason: Annotated[str, ShownAs(WaitingReason)]
     position: int | None = None
     since: str
     remedy: str | None = None
+
+
+class Usage(Shown):
+    """Tokens by class and their cost; what is not known is left out."""
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write5m: int | None = Field(None, alias="cacheWrite5m")
+    cache_write1h: int | None = Field(None, alias="cacheWrite1h")
+    reasoning: int | None = None
+    cost_usd: float | None = None
 
 
 class RunView(Shown):
@@ -177,7 +204,7 @@ class RunView(Shown):
     run_id: str
     session_id: str
     task_id: str
-    status: str
+    status: Annotated[str, ShownAs(Status)]
     attempt: int
     provider: str
     model: str | None
@@ -185,12 +212,12 @@ class RunView(Shown):
     waiting_for: WaitingFor | None = None
     stop_requested_at: str | None = None
     stop_reason: str | None = None
-    failure_code: str | None = None
-    failure_class: str | None = None
+    failure_code: Annotated[str | None, ShownAs(FailureCode)] = None
+    failure_class: Annotated[str | None, ShownAs(FailureClass)] = None
     failure_message: str | None = None
     retryable: bool | None = None
     remedy: str | None = None
-    usage: dict[str, Any]
+    usage: Annotated[dict[str, Any], ShownAs(Usage)]
     last_seq: int
     priority: int
     trace_id: str
@@ -210,7 +237,7 @@ class QueueItem(Shown):
 
     run_id: str
     session_id: str
-    status: str
+    status: Annotated[str, ShownAs(Status)]
     position: int | None = None
     waiting_for: WaitingFor | None = None
     priority: int
@@ -230,22 +257,20 @@ class QueueSummary(Shown):
     oldest_age_seconds: float
 
 
-class EventPage(Shown):
-    """Events in their order. `nextCursor` is always there while the log is open: ask again with it. `previousCursor`, of a page that was
-    asked for with `before`, is the `before` of the page that comes before it; left out at the log's beginning."""
+class TodoItem(Shown):
+    """One thing to do."""
 
-    model_config = ConfigDict(frozen=True)
-
-    items: list[dict[str, Any]]
-    next_cursor: str | None
-    previous_cursor: str | None = None
+    id: str
+    content: str
+    status: Literal["pending", "in_progress", "completed"]
+    priority: str | None = None
 
 
 class TodoView(Shown):
     """The agent's list as it gave it last; `seq` is that of its event."""
 
     run_id: str
-    todos: list[dict[str, Any]]
+    todos: list[Annotated[dict[str, Any], ShownAs(TodoItem)]]
     seq: int
     updated_at: str | None = None
 

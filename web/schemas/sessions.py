@@ -11,7 +11,8 @@ from app import ids
 from app.models import ChatSession
 from app.services import chats
 from app.services.chats import Activity, Chat
-from web.schemas.common import PageQuery, when
+from web.schemas.common import PageQuery, ShownAs, when
+from web.schemas.messages import ChatMessage
 from web.schemas.runs import FailureCode, Status, WaitingFor, shortage
 from web.wire import Asked, Given, Shown
 
@@ -107,17 +108,17 @@ class ActivityView(Shown):
 
 class ChatQuery(Asked):
     """`limit` turns (a message and what came of it) at most; a page ends earlier at 400 events or 512 KiB. `before` is the
-    `previousCursor` of the page that follows."""
+    `previousCursor` of the page that follows. With `limit=0` it is the chat alone."""
 
     before: str | None = None
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(20, ge=0, le=100)
 
 
 class ChatWithMessages(ChatView):
     """A chat with the newest of its messages, in the form of AI SDK's UIMessage, the oldest first. What is before them is at
     `?before=previousCursor`. A message that is on two pages has the same id on both: its parts are those of both, the earlier first."""
 
-    messages: list[dict[str, Any]]
+    messages: list[Annotated[dict[str, Any], ShownAs(ChatMessage)]]
     previous_cursor: str | None
 
 
