@@ -107,6 +107,22 @@ class SseClient(LogClient):
                 event = {}
 
 
+class SlowSseClient(SseClient):
+    """Takes one event in `PACE_SECONDS` until it is told to `hurry`; `seen_slowly` is how far it came until then."""
+
+    PACE_SECONDS = 0.2
+
+    def __init__(self, url: str, token: str, run_id: str, *, patience: float) -> None:
+        super().__init__(url, token, run_id, patience=patience)
+        self.hurry = threading.Event()
+        self.seen_slowly = 0
+
+    def _take(self, kind: str, data: bytes) -> None:
+        super()._take(kind, data)
+        if not self.hurry.wait(self.PACE_SECONDS):
+            self.seen_slowly = self.last
+
+
 class _Connection(simple_websocket.Client):  # type: ignore[misc]
     """Closes its socket also where the handshake fails, which the library leaves open."""
 
