@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ MOST_FILES = 2000
 LARGEST_FILE = 1024 * 1024
 MOST_LINES = 20_000
 """Above these a file counts as binary: its lines are not compared."""
+
+_ODD = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 Read = Callable[[Entry], bytes]
 
@@ -69,20 +72,28 @@ def _content(entry: Entry | None, read: Read) -> list[str] | None:
 def _file_patch(
     path: str, before: list[str] | None, after: list[str] | None, old: Entry | None, new: Entry | None
 ) -> tuple[str, int | None, int | None]:
-    head = [f"diff --git a/{path} b/{path}\n"]
+    head = [f"diff --git {_named('a', path)} {_named('b', path)}\n"]
     if old is None and new is not None:
         head.append(f"new file mode {_git_mode(new)}\n")
     elif new is None and old is not None:
         head.append(f"deleted file mode {_git_mode(old)}\n")
     elif old is not None and new is not None and _git_mode(old) != _git_mode(new):
         head.append(f"old mode {_git_mode(old)}\nnew mode {_git_mode(new)}\n")
-    names = ("/dev/null" if old is None else f"a/{path}", "/dev/null" if new is None else f"b/{path}")
+    names = ("/dev/null" if old is None else _named("a", path), "/dev/null" if new is None else _named("b", path))
     if before is None or after is None:
         return "".join([*head, f"Binary files {names[0]} and {names[1]} differ\n"]), None, None
     body = list(difflib.unified_diff(before, after, *names))
     additions = sum(line.startswith("+") for line in body[2:])
     deletions = sum(line.startswith("-") for line in body[2:])
     return "".join([*head, *map(_ended, body)]), additions, deletions
+
+
+def _named(side: str, path: str) -> str:
+    """Return a name as git has it in a patch: what could be taken for another line is written as C writes a string."""
+    name = f"{side}/{path}"
+    if not _ODD.search(name):
+        return name
+    return '"' + _ODD.sub(lambda found: f"\\{ord(found[0]):03o}", name) + '"'
 
 
 def _git_mode(entry: Entry) -> str:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """`data` is what lies at `offset`; `size` is the whole file's."""
+    """`data` is what lies at `offset`; `size` is the whole file's. `snapshot`: which one it was read from."""
 
     path: str
     data: bytes
@@ -38,6 +38,7 @@ class FilePart:
     size: int
     mode: int
     source: Source
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Download:
     media_type: str
     size: int | None
     chunks: Iterator[bytes]
+    source: Source = "live"
+    snapshot: Snapshot | None = None
 
 
 class Workspaces:
@@ -57,15 +60,16 @@ class Workspaces:
         self._workers, self._snapshots = workers, snapshots
 
     def tree(self, session_id: str, path: str = "") -> dict[str, Any]:
-        """Return one level: `{path, entries: [{name, path, type, mode, size, target?}], source, snapshotId}`. NotFound, Invalid."""
+        """Return one level: `{path, entries: [{name, path, type, mode, size, target?}], source, snapshotId, savedAt}`. NotFound,
+        Invalid."""
         path = workspace_path(path)
 
         def live(executor: Executor) -> dict[str, Any]:
-            return _listing(path, [_shown(entry) for entry in executor.tree("workspace", path)], "live", None)
+            return _listing(path, [_shown(entry) for entry in executor.tree("workspace", path)], None)
 
         def saved(row: Snapshot | None, manifest: Manifest) -> dict[str, Any]:
             entries = [_shown(entry.bare().as_json()) for entry in _children(manifest, path)]
-            return _listing(path, entries, "snapshot" if row else "none", row.id if row else None)
+            return {**_listing(path, entries, row), "source": "snapshot" if row else "none"}
 
         return self._read(session_id, live, saved)
 
@@ -81,7 +85,7 @@ class Workspaces:
             stream, entry = self._open(row, path)
             with closing(stream):
                 _skip(stream, offset)
-                return FilePart(path, _read_up_to(stream, limit), offset, entry.size, entry.mode, "snapshot")
+                return FilePart(path, _read_up_to(stream, limit), offset, entry.size, entry.mode, "snapshot", row)
 
         return self._read(session_id, live, saved)
 
@@ -107,21 +111,25 @@ class Workspaces:
             below = _below(manifest, folder)
             return _archive(session_id, path, self._snapshots.tar(row, folder) if row else tar_of(_bare(below)))
 
-        return self._read(session_id, live, saved)
+        def told(row: Snapshot | None, manifest: Manifest) -> Download:
+            return replace(saved(row, manifest), source="snapshot" if row else "none", snapshot=row)
+
+        return self._read(session_id, live, told)
 
     def diff(self, session_id: str, against: str | None = None) -> dict[str, Any]:
-        """Return what changed since the session's start, or since snapshot `against`: `{baseline, patch, truncated, files, source}`.
+        """Return what changed since the session's start, or since snapshot `against`: `{baseline, patch, truncated, files, source,
+        snapshotId, savedAt}`.
         Against a snapshot the newest one is compared, running or not."""
         if against is not None:
             return self._diff_saved(session_id, self._snapshot_of(session_id, against))
 
         def live(executor: Executor) -> dict[str, Any]:
-            return {**executor.diff(self._baseline(session_id)), "source": "live"}
+            return {**executor.diff(self._baseline(session_id)), "source": "live", **_saved_as(None)}
 
         def saved(row: Snapshot | None, _: Manifest) -> dict[str, Any]:
             kept = self._snapshots.find_diff(row) if row else None
             if kept is not None:
-                return {**kept, "source": "snapshot"}
+                return {**kept, "source": "snapshot", **_saved_as(row)}
             return self._diff_saved(session_id, self._snapshots.first(session_id) if row else None)
 
         return self._read(session_id, live, saved)
@@ -177,7 +185,7 @@ class Workspaces:
     def _diff_saved(self, session_id: str, first: Snapshot | None) -> dict[str, Any]:
         newest = self._snapshots.newest(session_id)
         if newest is None:
-            return {"baseline": None, "patch": "", "truncated": False, "files": [], "source": "none"}
+            return {"baseline": None, "patch": "", "truncated": False, "files": [], "source": "none", **_saved_as(None)}
         old = self._snapshots.manifest(first) if first else NOTHING
         answer = snapshot_diff.diff(
             old,
@@ -186,15 +194,20 @@ class Workspaces:
             lambda entry: self._snapshots.read(newest, entry),
         )
         baseline = self._baseline(session_id) if first is None or first.reason == "seed" else first.id
-        return {"baseline": baseline, **answer, "source": "snapshot"}
+        return {"baseline": baseline, **answer, "source": "snapshot", **_saved_as(newest)}
 
     def _baseline(self, session_id: str) -> str | None:
         worker = worker_rows.find(session_id)
         return None if worker is None else worker.baseline
 
 
-def _listing(path: str, entries: list[dict[str, Any]], source: Source, snapshot_id: str | None) -> dict[str, Any]:
-    return {"path": path, "entries": entries, "source": source, "snapshotId": snapshot_id}
+def _listing(path: str, entries: list[dict[str, Any]], row: Snapshot | None) -> dict[str, Any]:
+    return {"path": path, "entries": entries, "source": "live", **_saved_as(row)}
+
+
+def _saved_as(row: Snapshot | None) -> dict[str, Any]:
+    """Say which snapshot something was read from, and when that was saved."""
+    return {"snapshotId": row.id if row else None, "savedAt": row.created_at if row else None}
 
 
 def _shown(entry: Any) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from app.models import Snapshot
-from web.schemas.common import Id, PageQuery, when
+from web.schemas.common import Id, PageQuery, ShownAs, when
 from web.wire import Asked, Shown
 
 Path = Annotated[str, Field(max_length=4096)]
@@ -27,35 +28,68 @@ class FileQuery(Asked):
 
 
 class DownloadQuery(PathQuery):
-    """A folder comes as an archive, compressed unless asked otherwise."""
+    """A folder comes as an archive, compressed unless asked otherwise. `inline`: a picture or a PDF is sent as what its bytes are, to be
+    shown in a page; everything else comes as a download all the same."""
 
     compression: Literal["gzip", "none"] = "gzip"
+    inline: bool = False
 
 
 class DiffQuery(Asked):
-    """Against the session's start, or against a snapshot."""
+    """Against the session's start, or against a snapshot. `files` is JSON with each file's own patch instead of the whole one."""
 
     against: Id | None = None
-    format: Literal["json", "patch"] = "json"
+    format: Literal["json", "files", "patch"] = "json"
+
+
+Source = Literal["live", "snapshot", "none"]
+
+
+class TreeEntry(Shown):
+    """`target` is where a link leads."""
+
+    name: str
+    path: str
+    type: Literal["file", "dir", "symlink"]
+    mode: int
+    size: int | None = None
+    target: str | None = None
 
 
 class Tree(Shown):
-    """One level of a folder. `source` says where it was read: the running sandbox, the newest snapshot, or nowhere yet."""
+    """One level of a folder. `source` says where it was read: the running sandbox, the newest snapshot, or nowhere yet; `savedAt` is the
+    snapshot's time."""
 
     path: str
-    entries: list[dict[str, Any]]
-    source: str
+    entries: list[Annotated[dict[str, Any], ShownAs(TreeEntry)]]
+    source: Source
     snapshot_id: str | None
+    saved_at: str | None
+
+
+class DiffFile(Shown):
+    """A file that changed. A `binary` one has no lines to count; one that is `tooLarge` has no patch here. These two and `patch` are there
+    in the form `files`."""
+
+    path: str
+    status: Literal["added", "modified", "deleted"]
+    additions: int | None = None
+    deletions: int | None = None
+    binary: bool | None = None
+    too_large: bool | None = None
+    patch: str | None = None
 
 
 class Diff(Shown):
-    """What changed. `truncated`: the patch was cut, the list of files was not."""
+    """What changed. `truncated`: the patch was cut, the list of files was not. `savedAt` is the time of the snapshot it was read from."""
 
     baseline: str | None
-    patch: str
+    patch: str | None = None
     truncated: bool
-    files: list[Any]
-    source: str
+    files: list[Annotated[dict[str, Any], ShownAs(DiffFile)]]
+    source: Source
+    snapshot_id: str | None
+    saved_at: str | None
 
 
 class SnapshotsQuery(PageQuery):
@@ -77,6 +111,14 @@ class SnapshotView(Shown):
     bytes_sent: int
     seconds: float
     created_at: str
+
+
+def tree_view(found: Mapping[str, Any]) -> Tree:
+    return Tree.model_validate({**found, "savedAt": when(found["savedAt"])})
+
+
+def diff_view(found: Mapping[str, Any]) -> Diff:
+    return Diff.model_validate({**found, "savedAt": when(found["savedAt"])})
 
 
 def snapshot_view(row: Snapshot) -> SnapshotView:
