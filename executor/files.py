@@ -6,6 +6,7 @@ lead anywhere below the root and nowhere else, whatever is swapped meanwhile.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from executor.refusal import Refused
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
+_NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR)
 
 
 def outside(path: str) -> Refused:
@@ -215,9 +217,11 @@ def set_mode(folder: int, name: str, mode: int) -> None:
 
 
 def write_atomically(folder: int, name: str, data: Iterator[bytes], mode: int | None = None) -> int:
-    """Write a file beside the old one, then put it in its place; the old mode stays unless `mode` is given. Returns its size."""
+    """Write a file that has no name yet, then put it in the old one's place; the old mode stays unless `mode` is given. Returns its
+    size. Where this process is killed meanwhile nothing is left: the file has a name of its own only for the moment that replacing
+    another takes."""
     temporary = f".paddock-{os.urandom(6).hex()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    descriptor, has_name = _open_draft(folder, temporary)
     size = 0
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -225,11 +229,25 @@ def write_atomically(folder: int, name: str, data: Iterator[bytes], mode: int | 
                 size += file.write(part)
             file.flush()  # a write after it would take a set-user-id bit away again
             os.fchmod(file.fileno(), _mode_of(folder, name) if mode is None else mode)
+            if not has_name:
+                os.link(f"/proc/self/fd/{file.fileno()}", temporary, dst_dir_fd=folder)
+                has_name = True
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(temporary, dir_fd=folder)
+        if has_name:
+            os.unlink(temporary, dir_fd=folder)
         raise
     return size
+
+
+def _open_draft(folder: int, name: str) -> tuple[int, bool]:
+    """Open a file to write that has no name, or `name` where the file system knows no such files; tell whether it has it."""
+    try:
+        return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder), False
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder), True
 
 
 def _mode_of(folder: int, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import uuid
@@ -21,7 +22,7 @@ from app.domain.manifest import NOTHING, ROOTS, Entry, Manifest
 from app.domain.turn import Probe
 from app.errors import Conflict, Invalid, NotFound
 from app.ports import EVERY_GENERATION, ExecutorError
-from tests.support.sandboxes import processes_of, python, said, spec, start, wait_for
+from tests.support.sandboxes import executor_pid, processes_of, python, said, spec, start, wait_for
 from tests.support.waiting import eventually
 
 
@@ -225,6 +226,39 @@ def test_freeze_and_halt_leave_the_executor_alone(executor: HttpxExecutor) -> No
     assert not executor.scan(["workspace"], reason="test").fuzzy
     start(executor, python("print('again')"), "run_1.2")
     assert said(list(executor.follow("run_1.2", 0))) == [b"again"]
+
+
+def test_an_upload_whose_executor_is_killed_leaves_nothing(sandboxes: LocalSandboxes) -> None:
+    sandboxes.start(spec()).write_file("old.txt", b"old")
+    box, running = sandboxes._sandbox("ses_1"), sandboxes._read("ses_1")
+    assert running is not None
+    for name in ("new.txt", "old.txt"):
+        sandboxes.start(spec())
+        half = half_an_upload(sandboxes, name)
+        os.kill(executor_pid(sandboxes), signal.SIGKILL)
+        eventually(lambda: sandboxes.connect("ses_1") is None, what="the executor is gone")
+        half.close()
+        assert os.listdir(box / "workspace") == ["old.txt"]
+    assert (box / "workspace/old.txt").read_bytes() == b"old"
+
+
+def half_an_upload(sandboxes: LocalSandboxes, name: str) -> socket.socket:
+    """Send the first half of a file, and wait until the executor writes it."""
+    reach = sandboxes.reach("ses_1")
+    assert reach is not None
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(reach.socket))
+    head = f"PUT /workspace/file?path={name} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {reach.token}\r\n"
+    head += f"x-paddock-generation: {reach.generation}\r\nContent-Length: 2000000\r\n\r\n"
+    connection.sendall(head.encode() + b"x" * 1_000_000)
+    pid = executor_pid(sandboxes)
+
+    def writes() -> bool:
+        sizes = [os.stat(f"/proc/{pid}/fd/{number}").st_size for number in os.listdir(f"/proc/{pid}/fd")]
+        return any(size >= 500_000 for size in sizes)
+
+    eventually(writes, what="the executor writes the upload", ignore=(FileNotFoundError,))
+    return connection
 
 
 def test_a_halt_refuses_what_people_write_until_a_thaw(executor: HttpxExecutor) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,37 @@ def test_promised_paths_are_replaced_as_words_only() -> None:
     assert paths.apply("/opt/agents/claude:/workspace/bin") == "/home/u/claude:/var/s/workspace/bin"
     assert paths.apply('{"cwd":"/workspace"}') == '{"cwd":"/var/s/workspace"}'
     assert paths.apply("/workspaces /x/workspace /workspace-2") == "/workspaces /x/workspace /workspace-2"
+
+
+@pytest.mark.parametrize("knows_nameless", [True, False])
+def test_a_write_is_seen_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_nameless: bool
+) -> None:
+    if not knows_nameless:
+        real = os.open
+
+        def refusing(path: str, flags: int, *more: int, **named: int) -> int:
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, "no such files here")
+            return real(path, flags, *more, **named)
+
+        monkeypatch.setattr(os, "open", refusing)
+    beside: list[list[str]] = []
+
+    def parts(fails: bool = False) -> Iterator[bytes]:
+        yield b"new "
+        beside.append([name for name in os.listdir(tmp_path) if name != "file"])
+        if fails:
+            raise OSError(errno.ENOSPC, "full")
+        yield b"text"
+
+    folder = os.open(tmp_path, os.O_RDONLY)
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(OSError, match="full"):
+        write_atomically(folder, "file", parts(fails=True))
+    assert (tmp_path / "file").read_text() == "old"
+    assert write_atomically(folder, "file", parts()) == 8
+    os.close(folder)
+    assert (tmp_path / "file").read_text() == "new text"
+    assert os.listdir(tmp_path) == ["file"]
+    assert [len(names) for names in beside] == ([0, 0] if knows_nameless else [1, 1])
