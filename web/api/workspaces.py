@@ -70,7 +70,7 @@ def download(session: ChatSession, parts: Parts, query: DownloadQuery) -> Respon
     return _sent(found, f"{found.filename}.gz", "application/gzip", gzipped(found.chunks))
 
 
-@routes.get(f"{BELOW}/diff", Permission.WORKSPACE_READ)
+@routes.get(f"{BELOW}/diff", Permission.WORKSPACE_READ, answers=Diff, produces="text/x-diff")
 def get_diff(session: ChatSession, parts: Parts, query: DiffQuery) -> Diff | Response:
     """Read what changed since the session's start, or since a snapshot: as one patch, or file by file."""
     found = parts.workspaces.diff(session.id, query.against)
