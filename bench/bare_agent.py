@@ -31,14 +31,17 @@ class BareTurn:
 class BareAgent:
     """One agent's home and workspace; each turn is a process of its own, as each run of Paddock is."""
 
-    def __init__(self, provider: Provider, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, provider: Provider, folder: Path, settings: Mapping[str, str] | None = None, model: str | None = None
+    ) -> None:
         self._watched = _Watched(provider)
         self._driver = PipeDriver(self._watched, folder)
-        self._settings = dict(settings or {})
+        self._settings, self._model = dict(settings or {}), model
 
     def turn(self, prompt: str) -> BareTurn:
         """Take one turn in a conversation of its own; anything but success is an error of the benchmark."""
-        launch = Launch(f"run_{uuid.uuid4().hex}", f"ses_{uuid.uuid4().hex}", 1, prompt, settings=self._settings)
+        ids = (f"run_{uuid.uuid4().hex}", f"ses_{uuid.uuid4().hex}")
+        launch = Launch(*ids, 1, prompt, self._model, settings=self._settings)
         began = time.time()
         played = self._driver.play(launch)
         ended = time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,3 +37,8 @@ def milliseconds(spread: Spread) -> dict[str, float]:
     """Return the columns of a table for a sample in seconds."""
     shown = spread.times(1000)
     return {"n": shown.count, "p50 ms": shown.p50, "p99 ms": shown.p99, "max ms": shown.most}
+
+
+def rounds(usual: int) -> int:
+    """Return how often to measure: fewer than usual where BENCH_ROUNDS says so, for a first look."""
+    return min(usual, int(os.environ.get("BENCH_ROUNDS", usual)))

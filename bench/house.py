@@ -21,6 +21,8 @@ from app.services import run_creation
 from app.services.event_log import RunLog
 from app.services.run_creation import NewRun, NewSession
 from bench.processes import children
+from tests.contract.providers.subjects import SUBJECTS
+from tests.support.model_server import ModelServer
 from tests.support.stack import Stack, stack
 from tests.support.waiting import eventually
 
@@ -113,3 +115,14 @@ def house(env: Mapping[str, str] | None = None) -> Iterator[House]:
 def now() -> float:
     """The clock of claims, events and journals: POSIX seconds."""
     return time.time()
+
+
+@contextlib.contextmanager
+def real_house() -> Iterator[tuple[House, ModelServer]]:
+    """An installation whose real agents talk to a scripted model, through the model proxy."""
+    with ModelServer() as model:
+        env: dict[str, str] = {}
+        for subject in SUBJECTS.values():
+            env |= subject.settings(model.url)
+        with house(env) as installation:
+            yield installation, model

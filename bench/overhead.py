@@ -1,5 +1,5 @@
 """What Paddock adds before the agent's own start, on a warm sandbox, phase by phase; with the scripted agent and with the real
-Claude Code binary against a scripted model server. Beside each the same binary bare: started on pipes, same input.
+binaries of the contract suite against a scripted model server. Beside each the same binary bare: started on pipes, same input.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from typing import Any
 from app.domain.events import EventType
 from app.domain.journal import Record, agent_id
 from app.models import AgentRun, RunEvent
+from app.ports import Provider
 from bench.bare_agent import BareAgent, BareTurn
-from bench.figures import Spread, milliseconds
-from bench.house import House, house, now
+from bench.figures import Spread, milliseconds, rounds
+from bench.house import House, house, now, real_house
 from bench.table import Bar, Table
-from tests.support.model_server import ModelServer
+from tests.contract.providers.subjects import SUBJECTS
 
 PROMPT = "hello"
-ROUNDS = 20
-CLAUDE_ROUNDS = 12
+ROUNDS = rounds(20)
 BAR_MS = 150.0
 PAUSE_SECONDS = 0.3
+DIFFERENCE = "   difference of each pair: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +46,35 @@ class Moments:
 
 def measure() -> list[Table]:
     with house() as installation:
-        tables = [_measure(installation, "scripted", ROUNDS, {})]
-    with ModelServer() as model:
-        settings = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "bench"}
-        with house(settings) as installation:
-            tables.append(_measure(installation, "claude-code", CLAUDE_ROUNDS, settings))
-    return tables
+        scripted = installation.container.providers.get("scripted")
+        tables = [_measure(installation, scripted, None, {})]
+    with real_house() as (installation, model):
+        for subject in SUBJECTS.values():
+            provider = installation.container.providers.get(subject.kind)
+            tables.append(_measure(installation, provider, subject.model, subject.settings(model.url)))
+    return [*tables, _summary(tables)]
 
 
-def _measure(installation: House, kind: str, rounds: int, settings: Mapping[str, str]) -> Table:
-    provider = installation.container.providers.get(kind)
+def _measure(installation: House, provider: Provider, model: str | None, settings: Mapping[str, str]) -> Table:
+    kind = provider.kind
     turns: list[BareTurn] = []
     runs: list[Moments] = []
-    with tempfile.TemporaryDirectory(prefix="pdk-bare-", dir="/tmp") as folder:
-        session = installation.warm_session(provider=kind)
-        bare = BareAgent(provider, Path(folder), settings)
+    with tempfile.TemporaryDirectory(prefix="pdk-bare-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        session = installation.warm_session(provider=kind, model=model)
+        bare = BareAgent(provider, Path(folder), settings, model)
         bare.turn(PROMPT)
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             turns.append(bare.turn(PROMPT))
             time.sleep(PAUSE_SECONDS)
-            runs.append(_run(installation, session, kind))
+            runs.append(_run(installation, session, kind, model))
             time.sleep(PAUSE_SECONDS)
     return _table(kind, runs, turns)
 
 
-def _run(installation: House, session: str, kind: str) -> Moments:
+def _run(installation: House, session: str, kind: str, model: str | None) -> Moments:
     """Send a message as a client that follows it does, and find out afterwards what happened when."""
-    body = {"prompt": PROMPT, "provider": kind, "sessionId": session, "providerOptions": {"resume": False}}
+    body: dict[str, Any] = {"prompt": PROMPT, "provider": kind, "sessionId": session, "model": model}
+    body["providerOptions"] = {"resume": False}
     headers = {"Idempotency-Key": uuid.uuid4().hex, "Accept": "text/event-stream"}
     began, first_delta, run_id = now(), 0.0, ""
     with installation.http.stream("POST", "/api/runs/start", json=body, headers=headers) as answer:
@@ -126,7 +129,7 @@ def _table(kind: str, runs: list[Moments], turns: list[BareTurn]) -> Table:
         bar = _bar(difference) if name == "first_delta" else None
         table.add(f"POST sent -> {text}", between(None, name))
         table.add("   the same of the bare agent", milliseconds(Spread.of(getattr(turn, name) for turn in turns)))
-        table.add(f"   difference of each pair: {text}", milliseconds(difference), bar=bar)
+        table.add(f"{DIFFERENCE}{text}", milliseconds(difference), bar=bar)
     table.notes = (
         "Moments: the database's and the executor's clocks, both this machine's. The bare agent and Paddock take turns.",
         "Paddock's agent starts inside a second bubblewrap, the bare one without any.",
@@ -136,3 +139,12 @@ def _table(kind: str, runs: list[Moments], turns: list[BareTurn]) -> Table:
 
 def _bar(spread: Spread) -> Bar:
     return Bar(f"p50 <= {BAR_MS:g} ms", spread.p50 * 1000, BAR_MS)
+
+
+def _summary(tables: list[Table]) -> Table:
+    """Return the judged rows of all agents side by side."""
+    summary = Table("first delta, later than from the bare agent: all agents")
+    for table in tables:
+        (row,) = [row for row in table.rows if row.name == f"{DIFFERENCE}first delta at the client"]
+        summary.add(table.title.rpartition(" ")[2], row.figures, bar=row.bar)
+    return summary

@@ -13,21 +13,24 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of some processes: `unique` would come back if they ended, `resident` counts shared pages too."""
+    """Bytes of some processes: `unique` would come back if they ended, `proportional` has their part of shared pages, `resident` counts
+    those fully."""
 
     unique: int
+    proportional: int
     resident: int
 
 
 def memory_of(pids: Iterable[int]) -> Memory:
     """Return what these processes hold together; a page that two of them share counts in neither's `unique`."""
-    unique = resident = 0
+    unique = proportional = resident = 0
     for pid in pids:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
         sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE)}
         unique += sizes["Private_Clean"] + sizes["Private_Dirty"]
+        proportional += sizes["Pss"]
         resident += sizes["Rss"]
-    return Memory(unique, resident)
+    return Memory(unique, proportional, resident)
 
 
 def children(pid: int) -> list[int]:
@@ -41,6 +44,11 @@ def children(pid: int) -> list[int]:
 def family(pid: int) -> list[int]:
     """Return a process and all its descendants."""
     return [pid, *(each for child in children(pid) for each in family(child))]
+
+
+def words(pid: int) -> list[str]:
+    """Return a process's command line."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")[:-1]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.config import Settings
+from cli import doctor
 
 FENCED = {"PADDOCK_SANDBOX_NETWORK": "model-only", "PADDOCK_PORT": 9000}
 KEY = {"ANTHROPIC_API_KEY": "sk-test"}
@@ -45,3 +46,8 @@ def test_agents_reach_the_model_proxy_or_nothing(given: dict[str, Any], only_pee
 def test_what_would_not_hold_is_refused_at_the_start(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="PADDOCK_SANDBOX_NETWORK"):
         settings(**FENCED, **given)
+
+
+def test_the_doctor_says_where_no_sandbox_would_start() -> None:
+    assert doctor.bubblewrap(settings(**FENCED, PADDOCK_BUBBLEWRAP="off")).state == "problem"
+    assert doctor.bubblewrap(settings(PADDOCK_BUBBLEWRAP="off")).state == "warning"
