@@ -158,7 +158,7 @@ def npm_ci(folder: Path, *options: str) -> None:
     argv += ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *filter(None, options)]
     done = run(argv, folder, environment)
     if done.returncode != 0:
-        sys.stderr.write(done.stdout[-3000:])
+        sys.stderr.write(done.stdout[:3000])  # npm says what is wrong first, and how to use it last
         sys.exit(
             "\nThe packages could not be installed: see above. Behind a proxy, set HTTPS_PROXY or npm's own settings."
         )

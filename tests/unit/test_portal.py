@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,25 @@ def test_the_lock_names_no_registry_and_nothing_is_a_range() -> None:
     assert '"resolved"' not in locked
     assert locked.count('"integrity"') > 100
     assert re.findall(r'"[^"]+": "[\^~<>=*][^"]*"', described) == []
+
+
+def test_the_lock_names_all_that_packages_may_want_on_other_machines() -> None:
+    """`npm ci` refuses a lock in which one is missing, and `npm install` leaves out those that the registry lacks."""
+    locked = json.loads((portal.PORTAL / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    wanted = [(place, name) for place, about in locked.items() for name in about.get("optionalDependencies", {})]
+
+    assert len(wanted) > 30
+    assert [
+        each for each in wanted if not any(f"{at}node_modules/{each[1]}" in locked for at in _seen_from(each[0]))
+    ] == []
+
+
+def _seen_from(place: str) -> Iterator[str]:
+    """Yield the folders in which Node.js looks for what the package at `place` wants, the nearest first."""
+    while place:
+        yield f"{place}/"
+        place = place.rpartition("/node_modules/")[0]
+    yield ""
 
 
 def test_a_changed_source_is_built_and_an_unchanged_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
