@@ -15,9 +15,11 @@ from app.services.chat_pages import SHOWN, Turn
 from tests.golden import transcripts
 from tests.golden.record import ADAPTERS
 from web.projections.messages import messages_of
-from web.schemas.events import AnyEvent
+from web.schemas.events import AnyEvent, EventPage
 from web.schemas.messages import ChatMessage
-from web.schemas.runs import FailureCode, WaitingReason
+from web.schemas.runs import FailureCode, TodoView, WaitingReason
+from web.schemas.sessions import ChatWithMessages
+from web.schemas.workspaces import Diff
 
 EVENT: TypeAdapter[Any] = TypeAdapter(AnyEvent)
 MESSAGE: TypeAdapter[Any] = TypeAdapter(ChatMessage)
@@ -86,3 +88,15 @@ def test_messages_of_what_real_agents_say_have_the_published_form(path: Path) ->
 def test_words_are_published_as_the_product_has_them() -> None:
     assert sorted(get_args(FailureCode)) == sorted(Code)
     assert "session_busy" in get_args(WaitingReason)
+
+
+def test_the_document_names_what_events_and_messages_are() -> None:
+    for model, field, name in (
+        (EventPage, "items", "RunEvent"),
+        (ChatWithMessages, "messages", "ChatMessage"),
+        (Diff, "files", "DiffFile"),
+        (TodoView, "todos", "TodoItem"),
+    ):
+        schema = model.model_json_schema(mode="serialization")
+        assert schema["properties"][field]["items"] == {"$ref": f"#/$defs/{name}"}
+        assert name in schema["$defs"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
@@ -31,7 +31,10 @@ class ShownAs:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(TypeAdapter(self._model).core_schema)
+        listed = handler(core_schema.list_schema(TypeAdapter(self._model).core_schema))
+        return cast(
+            JsonSchemaValue, listed["items"]
+        )  # in a list a model is named; by itself it would be written out in place
 
 
 class PageOf(Shown, Generic[T]):
