@@ -30,6 +30,7 @@ def show(found: Json) -> None:
         ("last input", _last_input(found.get("lastInput"))),
         ("requests", [_request(each) for each in found["requests"]]),
         ("commands", [_command(each) for each in found["commands"]]),
+        ("callbacks", _callbacks(found.get("callbacks"))),
     ):
         for number, line in enumerate(lines):
             out.print(f"  [dim]{title if number == 0 else '':<11}[/]{line}")
@@ -111,6 +112,13 @@ def _command(command: Json) -> str:
     seq = command.get("appliedSeq")
     state = f"took effect at seq {seq}" if seq is not None else "[yellow]not taken up yet[/]"
     return f"{command['kind']}, given {ago(command['createdAt'])}, {state}"
+
+
+def _callbacks(callbacks: Json | None) -> Iterator[str]:
+    if callbacks is None:
+        return
+    waiting = f"[yellow]{callbacks['waiting']} not taken up yet[/]" if callbacks["waiting"] else "all have taken effect"
+    yield f"{callbacks['count']} of its executor, first {ago(callbacks['firstAt'])}, last {ago(callbacks['lastAt'])}, {waiting}"
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import peewee
+
 from app import db
 from app.domain.events import EventType
 from app.domain.journal import agent_id
@@ -20,6 +22,7 @@ from app.services.session_workers import SessionWorkers
 MOST = 100
 """Commands, requests and attempts that are told, the newest."""
 
+_CALLBACK = "external"
 _TOLD = (EventType.RUN_STARTED, EventType.CONTEXT_RESTORED, EventType.RUN_STATUS, EventType.RUN_WARNING)
 
 
@@ -50,6 +53,16 @@ class LastInput:
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackFacts:
+    """What an external executor has called back, in one line: there may be thousands. `waiting` were not taken up yet."""
+
+    count: int
+    waiting: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     run: AgentRun
     reason: Reason
@@ -57,6 +70,7 @@ class Explanation:
     journal: Journal
     attempts: Sequence[AttemptFacts]
     commands: Sequence[RunCommand]
+    callbacks: CallbackFacts | None
     requests: Sequence[HumanLoopRequest]
     last_input: LastInput | None
     now: float
@@ -67,7 +81,7 @@ def explain(run: AgentRun, session_workers: SessionWorkers) -> Explanation:
     journal = _journal(run, session_workers)
     worker = worker_rows.find(run.session_id)
     attempts = _attempts(run.id)
-    commands = _newest(RunCommand, run.id, RunCommand.id)
+    commands = _newest(RunCommand, run.id, RunCommand.id, RunCommand.kind != _CALLBACK)
     requests = _newest(HumanLoopRequest, run.id, HumanLoopRequest.created_at)
     undelivered = [request for request in requests if request.closed_at is None]
     now = db.now()
@@ -79,6 +93,7 @@ def explain(run: AgentRun, session_workers: SessionWorkers) -> Explanation:
         journal=journal,
         attempts=attempts,
         commands=commands,
+        callbacks=_callbacks(run.id),
         requests=requests,
         last_input=_last_input(run, attempts, commands, requests),
         now=now,
@@ -111,9 +126,20 @@ def _ahead(run: AgentRun) -> list[AgentRun]:
     return list(earlier.order_by(AgentRun.session_seq))
 
 
-def _newest(table: Any, run_id: str, order: Any) -> list[Any]:
+def _newest(table: Any, run_id: str, order: Any, *which: Any) -> list[Any]:
     """Return the newest rows of a run, in the order they came."""
-    return list(table.select().where(table.run_id == run_id).order_by(order.desc()).limit(MOST))[::-1]
+    return list(table.select().where(table.run_id == run_id, *which).order_by(order.desc()).limit(MOST))[::-1]
+
+
+def _callbacks(run_id: str) -> CallbackFacts | None:
+    at, mine = RunCommand.created_at, (RunCommand.run_id == run_id) & (RunCommand.kind == _CALLBACK)
+    facts = RunCommand.select(peewee.fn.COUNT(RunCommand.id), peewee.fn.MIN(at), peewee.fn.MAX(at)).where(mine)
+    found: Any = facts.tuples().get()
+    count, first_at, last_at = found
+    if not count:
+        return None
+    waiting = RunCommand.select().where(mine, RunCommand.applied_seq.is_null()).count()
+    return CallbackFacts(count, waiting, first_at, last_at)
 
 
 def _attempts(run_id: str) -> list[AttemptFacts]:

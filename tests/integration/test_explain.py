@@ -12,8 +12,8 @@ from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, RunCommand
 from app.ports import EVERY_GENERATION
 from app.services import human_loop, runs
-from app.services.run_creation import add_command
-from app.services.run_explanation import Explanation, explain
+from app.services.run_creation import add_arrival, add_command
+from app.services.run_explanation import MOST, Explanation, explain
 from tests.support.waiting import eventually
 from tests.support.world import World, open_world
 from web.schemas.explanations import explanation_view
@@ -129,6 +129,25 @@ def test_a_lease_that_ran_out_and_one_that_was_handed_back_are_told_apart(world:
     assert "last heard of" in explained(world, run).reason.summary
     runs.hand_back(run.id, claim.run.epoch)
     assert "handed it back" in explained(world, run).reason.summary
+
+
+def test_thousands_of_callbacks_are_one_line_and_hide_no_wish(world: World) -> None:
+    run = world.create("hello")
+    assert explained(world, run).callbacks is None
+    with db.transaction():
+        add_command(run.tenant_id, run.id, "answer", "answer:1", {})
+        for number in range(2 * MOST):
+            add_arrival(run, f"evt_{number}", {"type": "message.delta"}, number + 1)
+    runs.mark_applied([command.id for command in runs.list_unapplied(run.id) if command.kind == "external"][3:], 1)
+    found = explained(world, run)
+    assert [each.kind for each in found.commands] == ["answer"]
+    assert found.callbacks is not None
+    assert (found.callbacks.count, found.callbacks.waiting) == (2 * MOST, 3)
+    assert found.callbacks.first_at <= found.callbacks.last_at
+    shown = explanation_view(found, {}).callbacks
+    assert shown is not None
+    assert (shown.count, shown.waiting) == (2 * MOST, 3)
+    assert shown.first_at.endswith("Z")
 
 
 @sqlite_only

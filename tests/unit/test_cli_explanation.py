@@ -60,6 +60,7 @@ def test_every_fact_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
         lastInput={"kind": "answer", "at": NOW, "text": "Red"},
         requests=[{"requestId": "hlr_1", "title": "Colour?", "outcome": "answered", "by": "usr_1", "byName": "bob"}],
         commands=[{"kind": "stop", "createdAt": NOW}, {"kind": "answer", "createdAt": NOW, "appliedSeq": 7}],
+        callbacks={"count": 4321, "waiting": 2, "firstAt": NOW, "lastAt": NOW},
     )
     text = "\n".join(lines)
     for words in (
@@ -73,6 +74,7 @@ def test_every_fact_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
         "hlr_1 answered by bob, not delivered yet: Colour?",
         "not taken up yet",
         "took effect at seq 7",
+        "4321 of its executor, first 2026-01-02, last 2026-01-02, 2 not taken up yet",
     ):
         assert words in text
 

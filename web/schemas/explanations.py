@@ -64,6 +64,15 @@ class CommandView(Shown):
     applied_seq: int | None = None
 
 
+class CallbacksView(Shown):
+    """What an external executor has called back: how many, how many of them have not taken effect yet, and when."""
+
+    count: int
+    waiting: int
+    first_at: str
+    last_at: str
+
+
 class JournalView(Shown):
     """What the executor says of the agent: `state` not_started, running, ended, no_sandbox, unreachable or unknown."""
 
@@ -108,6 +117,7 @@ class ExplanationView(Shown):
     journal: JournalView
     last_input: LastInputView | None = None
     commands: list[CommandView]
+    callbacks: CallbacksView | None = None
     requests: list[RequestView]
     sandbox: SandboxView | None = None
 
@@ -142,9 +152,18 @@ def explanation_view(found: Explanation, names: dict[str, str]) -> ExplanationVi
             )
             for each in found.commands
         ],
+        callbacks=_callbacks(found),
         requests=[request_view(each, names, titles.get(each.session_id, "")) for each in found.requests],
         sandbox=None if worker is None else SandboxView.model_validate(worker, from_attributes=True),
     )
+
+
+def _callbacks(found: Explanation) -> CallbacksView | None:
+    facts = found.callbacks
+    if facts is None:
+        return None
+    first_at, last_at = when(facts.first_at) or "", when(facts.last_at) or ""
+    return CallbacksView(count=facts.count, waiting=facts.waiting, first_at=first_at, last_at=last_at)
 
 
 def _lease(found: Explanation) -> LeaseView:
