@@ -22,6 +22,11 @@ class AgentSettings(BaseSettings):
     anthropic_auth_token: str = Field(
         "", validation_alias=_names("ANTHROPIC_AUTH_TOKEN"), description="Bearer token instead of a key."
     )
+    claude_code_oauth_token: str = Field(
+        "",
+        validation_alias=_names("CLAUDE_CODE_OAUTH_TOKEN"),
+        description="A subscription's login: `paddock doctor` says that it is there; agents do not get it.",
+    )
     anthropic_base_url: str = Field(
         "", validation_alias=_names("ANTHROPIC_BASE_URL"), description="Another address that speaks the Anthropic API."
     )

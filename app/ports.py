@@ -27,11 +27,13 @@ class Turn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What `GET /providers` and the preflight tell of a provider. `failure` says what is missing, None when ready."""
+    """What `GET /providers` and the preflight tell of a provider. `failure` says what is missing, None when ready; `binary` is the
+    path of what is started."""
 
     installed: bool
     version: str | None
     failure: Failure | None
+    binary: str | None = None
 
 
 class Provider(Protocol):

@@ -19,6 +19,8 @@ from app.adapters.bubblewrap import sandbox_mode
 from app.adapters.redis_gauge import InfoRedisGauge
 from app.config import Settings
 from app.errors import AppError
+from app.ports import Provider
+from app.providers.footprint import credentials_of
 from app.providers.registry import build_registry
 from app.services import redis_check
 from cli import embedded_redis, first_start, lifecycle
@@ -149,12 +151,25 @@ def web(settings: Settings, running: bool) -> Finding:
 
 
 def agents(settings: Settings) -> Iterator[Finding]:
-    """One finding per provider: version and credentials, never a call to a model."""
+    """One finding per provider: version, credentials, model and binary, never a call to a model."""
     for provider in build_registry(settings.provider_mode, settings.agent_paths, settings.acp).list():
         readiness = provider.readiness(settings.provider_settings)
-        version = f"version {readiness.version}" if readiness.version else "version unknown"
+        text = f"version {readiness.version}" if readiness.version else "version unknown"
+        if readiness.failure is not None:
+            text = readiness.failure.message if not readiness.installed else f"{text}; {readiness.failure.message}"
+        told = [text, *_footprint(provider, settings)]
+        told += [readiness.binary] if readiness.binary else []
         if readiness.failure is None:
-            yield Finding(provider.kind, "ok", version)
+            yield Finding(provider.kind, "ok", "; ".join(told))
         else:
-            text = readiness.failure.message if not readiness.installed else f"{version}; {readiness.failure.message}"
-            yield Finding(provider.kind, "warning", text, readiness.failure.advice)
+            yield Finding(provider.kind, "warning", "; ".join(told), readiness.failure.advice)
+
+
+def _footprint(provider: Provider, settings: Settings) -> Iterator[str]:
+    given = settings.provider_settings
+    found = credentials_of(provider.kind, given, settings.claude_code_oauth_token, Path.home())
+    if found:
+        yield f"credentials {', '.join(map(str, found))}"
+    model = provider.model(None, given)
+    if model is not None:
+        yield f"model {model}"

@@ -22,6 +22,21 @@ def not_starting(binary: Path) -> Failure:
     return Failure(FailureCode.SETUP_FAILED, f"{binary} does not start.", "Install the agent again for this machine.")
 
 
+def too_old(agent: str, version: str, least: str) -> Failure | None:
+    """Return the failure of an agent (by its name for people) that is older than the oldest one that its adapter is known to drive."""
+    if _numbers(version) >= _numbers(least):
+        return None
+    return Failure(
+        FailureCode.SETUP_FAILED,
+        f"{agent} {version} is older than {least}, the oldest that Paddock drives.",
+        "Run `make agents`, or update the binary that your settings name.",
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
 def is_address(text: str) -> bool:
     """True for an http or https address with a host."""
     try:

@@ -58,7 +58,7 @@ def require_closed(tenant_id: str, provider: str) -> None:
     """For whoever does not want to wait: raise LimitExceeded `provider_unavailable` while runs of a provider do."""
     row = find(tenant_id, provider)
     if row is not None and row.opened_at is not None:
-        seconds = max(1, math.ceil(row.trial_at - db.now()))
+        seconds = max(1, math.ceil((row.trial_at or 0) - db.now()))
         message = f"{provider} fails since {ids.rfc3339_of(row.opened_at)} ({row.failure_code})."
         raise LimitExceeded("provider_unavailable", message, remedy=row.remedy, retry_after_seconds=seconds)
 
@@ -81,6 +81,12 @@ def admit(run: AgentRun) -> bool:
     return bool(taken.execute() == 1)
 
 
+def hasten(tenant_id: str, provider: str) -> None:
+    """Somebody wants to know now whether a provider works again: the next run of its is let through."""
+    mine = (ProviderBreaker.tenant_id == tenant_id) & (ProviderBreaker.provider == provider)
+    ProviderBreaker.update(trial_at=db.clock()).where(mine, ProviderBreaker.opened_at.is_null(False)).execute()
+
+
 def note(run: AgentRun, outcome: Outcome, settings: Settings) -> None:
     """An attempt of a run is over. Within the transaction that writes this down, so that it counts once."""
     if run.provider == EXTERNAL or not settings.breaker_failures:
@@ -101,7 +107,7 @@ def prove(run: AgentRun) -> None:
     if row is None:
         return
     with db.transaction():
-        ProviderBreaker.delete().where(_of(run)).execute()
+        db.delete_rows(ProviderBreaker, _of(run))
     if row.opened_at is not None:
         logger.info("provider works again", provider=run.provider, tenant_id=run.tenant_id)
 

@@ -105,7 +105,7 @@ def _queued(situation: Situation) -> Reason:
     if breaker is not None and breaker.opened_at is not None:
         return Reason(
             f"Its provider fails since {_time(breaker.opened_at)} ({breaker.failure_code}); one run at a time tries whether it "
-            f"works again, the next one from {_time(breaker.trial_at)}.",
+            f"works again, the next one from {_time(breaker.trial_at or 0)}.",
             breaker.remedy,
         )
     if run.retry_at is not None and run.retry_at > situation.now:

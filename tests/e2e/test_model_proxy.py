@@ -15,15 +15,18 @@ import pytest
 
 from app.adapters.bubblewrap import bubblewrap_usable
 from app.domain.prices import Prices
-from app.models import AgentRun, ModelCall, RunEvent, Snapshot, UsageLog
+from app.models import AgentRun, ChatSession, ModelCall, RunEvent, Snapshot, UsageLog
 from app.services import metering
 from tests.support.model_server import ModelServer
+from tests.support.model_server.server import MISSING_MODEL
 from tests.support.stack import Stack, stack
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real_agent
 
 KEYS = {"ANTHROPIC_API_KEY": "sk-ant-canary-5f1c9b", "OPENAI_API_KEY": "sk-oai-canary-77a2e0"}
+COSTLY = "costly-1"
+"""A model whose every scripted call costs $0.02: 100 tokens of input at $200 a million."""
 LOOK = "env; tr '\\0' '\\n' < /proc/self/environ; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'; "
 LOOK += "grep -rs canary / --include=*.json --include=*.toml --include=.env -l 2>/dev/null | head; ls -la ~"
 
@@ -35,8 +38,15 @@ def model() -> Iterator[ModelServer]:
 
 
 @pytest.fixture(scope="module")
-def running(model: ModelServer) -> Iterator[Stack]:
+def running(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    prices = tmp_path_factory.mktemp("prices") / "prices.json"
+    prices.write_text(
+        json.dumps(
+            {"models": {COSTLY: {"input": 200, "output": 0, "cacheRead": 0, "cacheWrite5m": 0, "cacheWrite1h": 0}}}
+        )
+    )
     addresses = {
+        "PADDOCK_MODEL_PRICES": str(prices),
         "ANTHROPIC_BASE_URL": model.url,
         "OPENAI_BASE_URL": f"{model.url}/v1",
         "ANTHROPIC_MODEL": "claude-sonnet-4-5",
@@ -100,7 +110,7 @@ def environments() -> Iterator[bytes]:
             yield environment
 
 
-@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode"])
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode", "acp"])
 def test_the_key_is_nowhere_in_the_sandbox_and_the_count_is_the_models_own(
     running: Stack, model: ModelServer, provider: str
 ) -> None:
@@ -139,20 +149,57 @@ def test_the_key_is_nowhere_in_the_sandbox_and_the_count_is_the_models_own(
             assert ended["usage"]["costUsd"] == pytest.approx(counted["costUsd"])
 
 
-@pytest.mark.parametrize("provider", ["claude-code", "codex-cli"])
-def test_a_budget_ends_the_run_after_at_most_one_more_call(running: Stack, model: ModelServer, provider: str) -> None:
-    prices, calls = Prices.load(), len(model.calls)
-    prompt = "".join(f"[[bash:echo {number}]]" for number in range(12)) + "[[text:never]]"
-    budget = {"maxCostUsd": 0.0016}
-    ended = run(running, provider, prompt, budget=budget)
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode", "acp"])
+def test_a_budget_of_5_cents_ends_the_run_after_at_most_one_more_call(
+    running: Stack, model: ModelServer, provider: str
+) -> None:
+    calls = len(model.calls)
+    prompt = "".join(f"[[bash:echo {number}; touch {number}]]" for number in range(12)) + "[[text:never]]"
+    ended = run(running, provider, prompt, model=COSTLY, budget={"maxCostUsd": 0.05})
     assert (ended["status"], ended["failureCode"]) == ("failed", "budget_exceeded"), ended
+    assert ended["remedy"]
+    assert len(model.calls) - calls == 3  # after $0.04 there is money left, after $0.06 there is not
+    assert ended["usage"]["costUsd"] == pytest.approx(0.06)
     with running.opened():
-        rows = list(ModelCall.select().where(ModelCall.run_id == ended["runId"]).order_by(ModelCall.started_at))
-    assert len(rows) == len(model.calls) - calls
-    before_last = sum(row.cost_usd for row in rows[:-1])
-    assert before_last < budget["maxCostUsd"] <= ended["usage"]["costUsd"]
-    assert all(prices.find(row.model) is not None for row in rows)
+        rows = list(ModelCall.select().where(ModelCall.run_id == ended["runId"]))
+    assert [row.cost_usd for row in rows] == [pytest.approx(0.02)] * 3
     assert os.path.exists(running.var / "model-token-secret")
+
+
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode", "acp"])
+def test_a_trial_call_goes_all_the_way_and_tells_what_it_cost_or_why_it_failed(
+    running: Stack, model: ModelServer, provider: str
+) -> None:
+    since = len(model.told)
+    path = f"/api/providers/{provider}/preflight"
+    with running.client() as client:
+        looked = client.post(path, json={}, timeout=90).json()
+        assert looked["ok"], looked
+        assert [check["name"] for check in looked["checks"]] == [
+            "executor", "binary", "version", "credentials", "model", "breaker",
+        ]  # fmt: skip
+        assert len(model.told) == since
+        tried = client.post(path, json={"trialCall": True, "model": COSTLY, "timeoutMs": 120_000}, timeout=150).json()
+        assert tried["ok"], tried
+        usage = tried["trial"]["usage"]
+        assert {name: usage.get(name, 0) for name in told(model, since)} == told(model, since)
+        assert usage["costUsd"] == pytest.approx(0.02)
+        missing = client.post(
+            path, json={"trialCall": True, "model": MISSING_MODEL, "timeoutMs": 120_000}, timeout=150
+        ).json()
+        check = missing["checks"][-1]
+        assert (missing["ok"], check["name"], check["failureCode"]) == (False, "trialCall", "model_invalid"), missing
+        assert (check["failureClass"], check["retryable"]) == ("data_issue", False)
+        assert check["remedy"]
+        items = {item["kind"]: item for item in client.get("/api/providers").json()["items"]}
+    assert items[provider]["breaker"] == {"state": "closed"}
+    with running.opened():
+        chats = list(ChatSession.select().where(ChatSession.title == "Preflight", ChatSession.provider == provider))
+        assert len(chats) == 2
+        assert all(chat.deleted_at is not None for chat in chats)
+    assert not any(key in json.dumps([items, tried, missing]) for key in KEYS.values())
+    doctor = running.paddock("doctor").stdout
+    assert not any(key in doctor for key in KEYS.values())
 
 
 def test_without_the_proxy_agents_get_the_key_and_none_runs(model: ModelServer) -> None:

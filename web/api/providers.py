@@ -6,10 +6,11 @@ from app.domain.permissions import Permission, Principal
 from app.models import ProviderBreaker
 from app.ports import Provider
 from app.services import provider_breaker
+from web import access, preflight
 from web.parts import Parts
 from web.routing import Routes
 from web.schemas.common import when
-from web.schemas.providers import BreakerView, Check, Preflight, PreflightBody, ProviderList, ProviderView
+from web.schemas.providers import BreakerView, CredentialView, Preflight, PreflightBody, ProviderList, ProviderView
 
 routes = Routes("providers")
 
@@ -22,23 +23,17 @@ def list_providers(principal: Principal, parts: Parts) -> ProviderList:
 
 
 @routes.post("/api/providers/<kind>/preflight", Permission.PROVIDER_PREFLIGHT, keyed=False)
-def preflight(kind: str, parts: Parts, body: PreflightBody) -> Preflight:
-    """Tell what a run of this provider would lack. Starts nothing and costs nothing."""
-    provider = parts.container.providers.get(kind)
-    ready = parts.readiness.look(kind)
-    checks = [
-        Check(
-            name="binary",
-            ok=ready.version is not None or (ready.installed and ready.failure is None),
-            message=f"version {ready.version}" if ready.version else ("found" if ready.installed else "not installed"),
-        )
-    ]
-    if ready.failure is not None:
-        name = "credentials" if ready.failure.code == "auth_missing" else "readiness"
-        checks.append(Check(name=name, ok=False, message=ready.failure.message, remedy=ready.failure.advice))
-    model = body.model or parts.settings.anthropic_model or None
-    checks.append(Check(name="model", ok=True, message=model or "the provider's own default"))
-    return Preflight(kind=provider.kind, ok=all(check.ok for check in checks), checks=checks)
+def look_ahead(kind: str, principal: Principal, parts: Parts, body: PreflightBody) -> Preflight:
+    """Tell what a run of this provider would lack, each with what to do. Starts nothing and costs nothing, but for `trialCall`: with
+    it the agent answers one short message, where nothing is seen to be missing."""
+    subject = preflight.Subject(parts.container.providers.get(kind), principal.tenant_id, body.model)
+    checks, trial = list(preflight.look(parts, subject)), None
+    if body.trial_call:
+        access.require(principal, Permission.RUN_CREATE)
+        if all(check.ok or check.name == "breaker" for check in checks):
+            check, trial = preflight.try_out(parts, principal, subject, body.timeout_ms)
+            checks.append(check)
+    return Preflight(kind=kind, ok=all(check.ok for check in checks), checks=checks, trial=trial)
 
 
 def _view(parts: Parts, provider: Provider, tenant_id: str) -> ProviderView:
@@ -49,6 +44,11 @@ def _view(parts: Parts, provider: Provider, tenant_id: str) -> ProviderView:
         ready=failure is None,
         installed=ready.installed,
         version=ready.version,
+        binary=ready.binary,
+        model=provider.model(None, parts.settings.provider_settings),
+        credentials=[
+            CredentialView(name=found.name, used=found.is_used) for found in preflight.credentials(parts, provider.kind)
+        ],
         capabilities=provider.capabilities.as_wire(),
         scripted=parts.settings.provider_mode == "scripted" or provider.kind == "scripted",
         failure_code=failure.code if failure else None,

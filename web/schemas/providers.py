@@ -19,11 +19,23 @@ class BreakerView(Shown):
     remedy: str | None = None
 
 
+class CredentialView(Shown):
+    """Something to log in with, by its name. `used` where agents are given it, or what stands for it with the model proxy."""
+
+    name: str
+    used: bool
+
+
 class ProviderView(Shown):
+    """`model` is what a run gets that names none; null leaves it to the agent."""
+
     kind: str
     ready: bool
     installed: bool
     version: str | None
+    binary: str | None = None
+    model: str | None = None
+    credentials: list[CredentialView] = Field(default_factory=list)
     capabilities: dict[str, bool]
     scripted: bool = False
     failure_code: str | None = None
@@ -38,18 +50,34 @@ class ProviderList(Shown):
 
 
 class PreflightBody(Given):
-    """`model` is what a run would name."""
+    """`model` is what a run would name. `trialCall` has the agent answer one short message, as a run of its own; it costs what that
+    costs, and `timeoutMs` is the longest wait for it."""
 
     model: str | None = Field(None, min_length=1, max_length=256)
+    trial_call: bool = False
+    timeout_ms: int = Field(60_000, ge=1_000, le=300_000)
 
 
 class Check(Shown):
-    """One thing that a run needs."""
+    """One thing that a run needs: `executor`, `binary`, `version`, `credentials`, `model`, `breaker`, `trialCall`. Where it is not ok,
+    what kind of failure a run would end with."""
 
     name: str
     ok: bool
     message: str
     remedy: str | None = None
+    failure_code: str | None = None
+    failure_class: str | None = None
+    retryable: bool | None = None
+
+
+class TrialView(Shown):
+    """What came of the trial call, and what it cost. Its run stays to be read; its chat is deleted."""
+
+    run_id: str
+    status: str
+    seconds: float
+    usage: dict[str, float]
 
 
 class Preflight(Shown):
@@ -58,6 +86,7 @@ class Preflight(Shown):
     kind: str
     ok: bool
     checks: list[Check]
+    trial: TrialView | None = None
 
 
 class BundleView(Shown):

@@ -43,9 +43,9 @@ class AcpProvider:
         if agent.failure is not None:
             return Readiness(False, agent.version, agent.failure)
         if agent.native is None:
-            return Readiness(True, agent.version, None)
+            return Readiness(True, agent.version, None, agent.argv[0])
         native = agent.native.readiness(settings)
-        return Readiness(native.installed, agent.version or native.version, native.failure)
+        return Readiness(native.installed, agent.version or native.version, native.failure, native.binary)
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return self._agent.native.model(wanted, settings) if self._agent.native else wanted

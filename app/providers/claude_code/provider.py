@@ -25,11 +25,14 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import is_address, not_starting, version_of
+from app.providers.binaries import is_address, not_starting, too_old, version_of
 from app.providers.claude_code.identity import conversation_of, prompt_uuid
 from app.providers.claude_code.turn import ClaudeCodeTurn
 
 KIND = "claude-code"
+LEAST = "2.1.197"
+"""The oldest version that this adapter is known to drive."""
+
 FOLDER = "/opt/agents/claude-code"
 """Where the sandbox shows the folder of the binary."""
 
@@ -90,8 +93,9 @@ class ClaudeCodeProvider:
             return Readiness(False, None, self._not_installed())
         version = version_of(binary)
         if version is None:
-            return Readiness(True, None, not_starting(binary))
-        return Readiness(True, version, _missing(settings))
+            return Readiness(True, None, not_starting(binary), str(binary))
+        failure = too_old("Claude Code", version, LEAST) or _missing(settings)
+        return Readiness(True, version, failure, str(binary))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("ANTHROPIC_MODEL") or None

@@ -20,11 +20,14 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import not_starting, version_of
+from app.providers.binaries import not_starting, too_old, version_of
 from app.providers.codex_cli.turn import CodexTurn, prompt_mark
 from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 
 KIND = "codex-cli"
+LEAST = "0.163.0"
+"""The oldest version that this adapter is known to drive."""
+
 FOLDER = "/opt/agents/codex-cli"
 """Where the sandbox shows the package of the binary."""
 
@@ -101,8 +104,9 @@ class CodexProvider:
             return Readiness(False, None, self._not_installed())
         version = version_of(binary)
         if version is None:
-            return Readiness(True, None, not_starting(binary))
-        return Readiness(True, version, missing("Codex", settings))
+            return Readiness(True, None, not_starting(binary), str(binary))
+        failure = too_old("Codex", version, LEAST) or missing("Codex", settings)
+        return Readiness(True, version, failure, str(binary))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL

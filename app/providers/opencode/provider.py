@@ -18,12 +18,15 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import not_starting, version_of
+from app.providers.binaries import not_starting, too_old, version_of
 from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 from app.providers.opencode.turn import OpenCodeTurn
 from app.providers.opencode.wire import LANE
 
 KIND = "opencode"
+LEAST = "1.18.33"
+"""The oldest version that this adapter is known to drive."""
+
 FOLDER = "/opt/agents/opencode"
 """Where the sandbox shows the folder of the binary."""
 
@@ -74,8 +77,9 @@ class OpenCodeProvider:
             return Readiness(False, None, self._not_installed())
         version = version_of(binary)
         if version is None:
-            return Readiness(True, None, not_starting(binary))
-        return Readiness(True, version, missing("OpenCode", settings))
+            return Readiness(True, None, not_starting(binary), str(binary))
+        failure = too_old("OpenCode", version, LEAST) or missing("OpenCode", settings)
+        return Readiness(True, version, failure, str(binary))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
