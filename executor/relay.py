@@ -27,6 +27,7 @@ class Relay:
         self._peer, self._ended = (host, int(port)), ended
         self._ours, self._theirs = socket.socketpair()
         self._selector = selectors.DefaultSelector()
+        self._pairs: set[_Pair] = set()
 
     @property
     def inherited(self) -> int:
@@ -53,31 +54,53 @@ class Relay:
                 while not self._ended.is_set():
                     for key, events in self._selector.select(_LOOK_SECONDS):
                         key.data(events)
-                self._selector.unregister(door)
-            for key in list(self._selector.get_map().values()):
-                key.fileobj.close()  # type: ignore[union-attr]
+            for pair in list(self._pairs):
+                pair.close()
 
     def _join(self, door: socket.socket) -> None:
         with contextlib.suppress(OSError):  # it hung up again
             inner, _ = door.accept()
             outer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            for end in (inner, outer):
-                end.setblocking(False)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            outer.connect_ex(self._peer)  # goes on by itself; the first write finds out what came of it
-            _Pair(self._selector, inner, outer)
+            pair = _Pair(self._selector, inner, outer, self._pairs.discard)
+            self._pairs.add(pair)
+            pair.connect(self._peer)
 
 
 class _Pair:
     """Two connections; each direction holds at most one part."""
 
-    def __init__(self, selector: selectors.BaseSelector, inner: socket.socket, outer: socket.socket) -> None:
-        self._selector, self._ends = selector, (inner, outer)
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        inner: socket.socket,
+        outer: socket.socket,
+        closed: Callable[[_Pair], None],
+    ) -> None:
+        self._selector, self._ends, self._closed = selector, (inner, outer), closed
         self._held = {inner: b"", outer: b""}  # what is to be written to each
         self._reads = {inner: True, outer: True}
         self._connected = False
-        selector.register(inner, selectors.EVENT_READ, self._on(inner))
-        selector.register(outer, selectors.EVENT_WRITE, self._on(outer))
+
+    def connect(self, peer: tuple[str, int]) -> None:
+        """Begin to connect the outer end; the first write finds out what came of it."""
+        inner, outer = self._ends
+        try:
+            for end in self._ends:
+                end.setblocking(False)
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            outer.connect_ex(peer)
+        except OSError:
+            self.close()
+            return
+        self._selector.register(inner, selectors.EVENT_READ, self._on(inner))
+        self._selector.register(outer, selectors.EVENT_WRITE, self._on(outer))
+
+    def close(self) -> None:
+        for end in self._ends:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(end)
+            end.close()
+        self._closed(self)
 
     def _on(self, end: socket.socket) -> Callable[[int], None]:
         other = self._ends[1] if end is self._ends[0] else self._ends[0]
@@ -90,7 +113,7 @@ class _Pair:
                     self._read(end, other)
                 self._wait()
             except OSError:
-                self._close()
+                self.close()
 
         return act
 
@@ -123,7 +146,7 @@ class _Pair:
         """Listen for what can be done next: read where the other end has taken all, write where something is held."""
         inner, outer = self._ends
         if not any((*self._reads.values(), *self._held.values())):
-            self._close()
+            self.close()
             return
         for end, other in ((inner, outer), (outer, inner)):
             connecting = end is outer and not self._connected
@@ -137,9 +160,3 @@ class _Pair:
                 self._selector.unregister(end)
             elif known is not None and known.events != wanted:
                 self._selector.modify(end, wanted, known.data)
-
-    def _close(self) -> None:
-        for end in self._ends:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(end)
-            end.close()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from app.adapters.bubblewrap import bubblewrap_usable
 from app.ports import ExecutorError
+from executor.relay import Relay
 from tests.support.sandboxes import local_sandboxes, python, run_to_end, said, spec, start, wait_for
+from tests.support.waiting import eventually
 
+PATIENCE_SECONDS = 30
 needs_bubblewrap = pytest.mark.skipif(not bubblewrap_usable(), reason="bubblewrap cannot be used on this machine")
 
 TRY = """
@@ -154,3 +159,34 @@ def test_where_bubblewrap_does_not_work_a_fenced_sandbox_is_not_started(tmp_path
         pytest.raises(ExecutorError, match="needs bubblewrap"),
     ):
         sandboxes.start(spec())
+
+
+def test_what_is_open_when_the_agent_ends_is_closed_outside_too() -> None:
+    """Also where it was half closed: then neither end waits for anything."""
+    ended = threading.Event()
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as model,
+        closing(socket.create_server(("127.0.0.1", 0))) as door,
+    ):
+        relay = Relay(f"127.0.0.1:{model.getsockname()[1]}", ended)
+        with socket.socket(fileno=os.dup(relay.inherited)) as gate:
+            relay.start()
+            socket.send_fds(gate, [b"x"], [door.fileno()])
+        with closing(socket.create_connection(door.getsockname())) as agent:
+            agent.shutdown(socket.SHUT_WR)
+            outside, _ = model.accept()
+            with outside:
+                outside.settimeout(PATIENCE_SECONDS)
+                assert outside.recv(1) == b""  # the half that ended
+                ended.set()
+                agent.settimeout(PATIENCE_SECONDS)
+                assert agent.recv(1) == b""
+                eventually(lambda: _is_reset(outside), what="the other half to be closed")
+
+
+def _is_reset(end: socket.socket) -> bool:
+    try:
+        end.send(b"x")
+    except OSError:
+        return True
+    return False
