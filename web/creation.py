@@ -14,7 +14,8 @@ from app.domain import repo_address
 from app.domain.external import EXTERNAL
 from app.domain.permissions import Permission, Principal
 from app.errors import Invalid, NotFound
-from app.services import budgets, provider_breaker
+from app.services import budgets, policy, provider_breaker
+from app.services.policy import Place
 from app.services.run_creation import NewRun, NewSession
 from web import access
 from web.parts import Parts
@@ -51,7 +52,9 @@ def new_run(parts: Parts, principal: Principal, body: RunCreation, in_transactio
         provider=provider,
         prompt=prompt,
         model=model,
-        options=_options(body, parts.settings),
+        options=_options(
+            body, parts.settings, Place(principal.tenant_id, session if isinstance(session, str) else None)
+        ),
         required=tuple(body.require),
         on_busy=body.on_busy,
         priority=body.priority,
@@ -73,10 +76,10 @@ def _new_session(parts: Parts, principal: Principal, body: RunCreation) -> NewSe
     )
 
 
-def _options(body: RunCreation, settings: Settings) -> dict[str, Any]:
+def _options(body: RunCreation, settings: Settings, place: Place) -> dict[str, Any]:
     options = body.provider_options.model_dump(exclude_none=True) if body.provider_options else {}
     own = body.budget.model_dump(by_alias=True, exclude_none=True) if body.budget is not None else {}
-    budget = {**budgets.defaults(settings), **own}
+    budget = {**budgets.defaults(settings), **policy.effective(place).budget, **own}
     if budget:
         options["budget"] = budget
     return options

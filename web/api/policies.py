@@ -1,14 +1,14 @@
-"""Policies: how long people have to answer an agent, and what becomes of what nobody answered. Per tenant and session."""
+"""Policies: how long people have to answer an agent, what becomes of what nobody answered, and what runs may use that name no budget.
+Per tenant and session."""
 
 from __future__ import annotations
 
 from app.domain.permissions import Permission, Principal
-from app.domain.policy import Policy
 from app.log import logger
 from app.services import policy
 from web import access
 from web.routing import Routes
-from web.schemas.policies import PolicyBody, PolicyQuery, PolicyView, policy_view
+from web.schemas.policies import PolicyBody, PolicyQuery, PolicyView, policy_of, policy_view
 
 routes = Routes("policy")
 
@@ -23,7 +23,7 @@ def get_policy(principal: Principal, query: PolicyQuery) -> PolicyView:
 def put_policy(principal: Principal, body: PolicyBody) -> PolicyView:
     """Lay down the tenant's policy, or a session's. It holds for what is asked from now on."""
     place = _place(principal, body.session_id, Permission.POLICY_WRITE)
-    policy.lay_down(place, Policy(body.deadline_seconds, body.on_deadline), principal.user_id)
+    policy.lay_down(place, policy_of(body), principal.user_id)
     logger.info("policy laid down", scope=place.scope, scope_id=place.scope_id, by=principal.user_id)
     return _view(place)
 
