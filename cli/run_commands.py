@@ -100,6 +100,22 @@ def tail(
 
 
 @app.command()
+def steer(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id (run_…).")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to tell its agent while it works.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell the agent of a run something while it works. To tell it afterwards, send a message: `paddock run --session`."""
+    answer = connect().post(f"/api/runs/{quote(run_id, safe='')}/input", {"text": text})
+    if as_json:
+        screen.show_json(answer)
+    elif answer["outcome"] == "taken":
+        screen.out.print(f"{run_id}: told")
+    else:
+        screen.out.print(f"{run_id}: on its way; `paddock tail {run_id}` shows when the agent has it")
+
+
+@app.command()
 def stop(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id (run_…).")] = "",
     everything: Annotated[

@@ -66,7 +66,7 @@ class RunScreen:
         self.status = ""
         self._handlers: dict[str, Callable[[Json], None]] = {
             "message.delta": self._text,
-            "message.stop": self._stop,
+            "message.stop": self._message,
             "thinking.delta": self._thinking,
             "thinking.stop": self._thinking_stop,
             "run.status": self._status,
@@ -110,6 +110,13 @@ class RunScreen:
 
     def _thinking(self, data: Json) -> None:
         self._text(data, "dim italic")
+
+    def _message(self, data: Json) -> None:
+        if data.get("role") == "user":
+            by = f"{escape(clean(self._name_of(str(data['by']))))}: " if data.get("by") else ""
+            self.line(f"[bold]» {by}{escape(clean(data.get('text', '')))}[/]")
+        else:
+            self._stop(data)
 
     def _stop(self, data: Json, style: str | None = None) -> None:
         if str(data.get("messageId")) not in self._streamed:

@@ -6,9 +6,9 @@ conversation in its HOME. Started as `python -I -S`, with the standard library o
 30 ms. What its lines mean to the product is known in `app/providers/scripted.py`; nothing here knows the state of runs.
 
 In:  {type: start, conversation, resume, run, attempt, prompt, continue} · {type: reply, id, allow, message, answers} ·
-     {type: interrupt}
+     {type: steer, id, text} · {type: interrupt}
 Out: ready · delta · message · thinking_delta · thinking · tool · output · result · todos · permission · question ·
-     withdraw · usage · end
+     withdraw · steered · usage · end
 """
 
 from __future__ import annotations
@@ -86,16 +86,18 @@ class Agent:
         self._asked: str | None = None
 
     def turn(self) -> None:
-        """Do the steps that are not done yet, and send the end."""
+        """Do the steps that are not done yet, those of messages that come meanwhile after the prompt's, and send the end."""
         if not any(fact.get("prompt") is not None and fact.get("run") == self.run for fact in self.transcript.facts):
             self.transcript.add(run=self.run, prompt=self.prompt)
-        self.wire.interruptible = True
+        self.wire.interruptible, self.wire.on_steer = True, self._take_steer
         try:
-            for step, (name, argument) in enumerate(steps_of(self.prompt)):
-                self.step = step
-                if not self.transcript.has("done", self.run, step):
+            self.step = 0
+            while self.step < len(steps := self._steps()):
+                name, argument = steps[self.step]
+                if not self.transcript.has("done", self.run, self.step):
                     getattr(self, "do_" + name)(argument)
-                    self.transcript.add(run=self.run, done=step)
+                    self.transcript.add(run=self.run, done=self.step)
+                self.step += 1
             end: Line = {"status": "succeeded", "reason": "end_turn"}
         except TurnInterruptedError:
             end = {"status": "canceled", "reason": "interrupted"}
@@ -103,10 +105,19 @@ class Agent:
             end = ended.line
         except ValueError as error:
             end = {"status": "failed", "reason": "error", "code": "agent_error", "message": f"Bad directive: {error}"}
-        self.wire.interruptible = False
+        self.wire.interruptible, self.wire.on_steer = False, None
         self._close()
         self._send_usage()
         self.wire.send("end", **end)
+
+    def _steps(self) -> list[tuple[str, str]]:
+        told = [fact["steer"] for fact in self.transcript.facts if "steer" in fact and fact["run"] == self.run]
+        return [step for text in (self.prompt, *told) for step in steps_of(text)]
+
+    def _take_steer(self, line: Line) -> None:
+        if line["id"] not in self.transcript.values("steered"):
+            self.transcript.add(run=self.run, steer=str(line["text"]), steered=line["id"])
+            self.wire.tell("steered", id=line["id"])
 
     # --- text
 
@@ -415,7 +426,7 @@ def main() -> None:
                 "end", status="failed", reason="resume_failed", code="incomplete", message="No such conversation."
             )
             continue
-        wire.send("ready", conversation=start["conversation"], model="scripted")
+        wire.tell("ready", conversation=start["conversation"], model="scripted")
         agent.turn()
 
 

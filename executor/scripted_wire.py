@@ -6,6 +6,7 @@ import json
 import os
 import select
 import sys
+from collections.abc import Callable
 from typing import Any
 
 Line = dict[str, Any]
@@ -33,13 +34,18 @@ class Wire:
         self.interruptible = False
         self.replies: dict[str, Line] = {}
         self.starts: list[Line] = []
+        self.on_steer: Callable[[Line], None] | None = None
         self._rest = b""
         self._interrupted = False
 
     def send(self, type_: str, **fields: Any) -> None:
+        self.tell(type_, **fields)
+        self.look(0)
+
+    def tell(self, type_: str, **fields: Any) -> None:
+        """Write a line without looking for others."""
         line = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
         self.raw(line.encode("utf-8", "replace") + b"\n")
-        self.look(0)
 
     def raw(self, data: bytes) -> None:
         view = memoryview(data)
@@ -71,6 +77,8 @@ class Wire:
                 self.replies[line["id"]] = line
             elif line.get("type") == "start":
                 self.starts.append(line)
+            elif line.get("type") == "steer" and self.on_steer is not None:
+                self.on_steer(line)
             elif line.get("type") == "interrupt":
                 self._interrupted = not self.deaf
 

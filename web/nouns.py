@@ -16,6 +16,7 @@ from web.api import (
     policies,
     processes,
     providers,
+    run_input,
     run_start,
     runs,
     session_workers,
@@ -27,6 +28,7 @@ _MODULES = (
     *(
         run_start,
         runs,
+        run_input,
         external,
         explain,
         traces,

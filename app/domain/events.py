@@ -49,6 +49,9 @@ SQL_FIRST = frozenset(
 )
 """Types that change state: written to SQL with the row they describe before anybody sees them (decision 6)."""
 
+NOT_STEERED = "not_steered"
+"""The code of a `run.warning` about a message that a working agent did not get; its `commandId` names the message."""
+
 DRIVER = "-"
 """The record part of `src` of an event that the driver made itself."""
 

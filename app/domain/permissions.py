@@ -33,6 +33,7 @@ class Permission(StrEnum):
     RUN_CREATE = "session:run:create"
     RUN_MOVE = "session:run:move"
     RUN_READ = "session:run:read"
+    RUN_STEER = "session:run:steer"
     RUN_STOP = "session:run:stop"
     SESSION_READ = "session:session:read"
     SESSION_WRITE = "session:session:write"
@@ -73,6 +74,7 @@ _WORKING = _READING | {
     Permission.RUN_BIND,
     Permission.RUN_CREATE,
     Permission.RUN_MOVE,
+    Permission.RUN_STEER,
     Permission.RUN_STOP,
     Permission.SESSION_WRITE,
     Permission.WORKER_OPERATE,

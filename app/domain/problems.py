@@ -114,6 +114,11 @@ PROBLEMS: dict[str, Problem] = {
         409, "The session is at work on another message.", "Wait, stop it, or send with onBusy: enqueue or interrupt."
     ),
     "run_exists": Problem(409, "This `runId` cannot be used: it is taken.", "Leave `runId` out or choose another."),
+    "not_steerable": Problem(
+        409,
+        "The agent takes no message now: it does not work, is being stopped, or cannot be told anything while it works.",
+        "Send it as a message of the session: it is queued behind this run.",
+    ),
     "not_queued": Problem(409, "Only runs that still wait can change places.", "Look at the runs' status."),
     "log_removed": Problem(
         410, "The log of this run was deleted by retention.", "Its final text and usage are in GET /api/runs/{id}."

@@ -6,7 +6,7 @@ gives the same events, whoever steps it and however often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,17 +34,19 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
     """A conversation of the agent's own that goes on. `has_prompt`: its transcript already holds this run's prompt.
-    `answers` are what the agent waited for when its sandbox was stopped."""
+    `answers` are what the agent waited for when its sandbox was stopped, `told` what it was told while earlier attempts of the run
+    worked: a crash may have kept that out of the transcript."""
 
     conversation_id: str
     has_prompt: bool = False
     answers: tuple[Answered, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         """What the agent is told instead of the prompt (decisions 5 and 8)."""
         if not self.answers:
-            return CONTINUE_MESSAGE
+            return prompt_with(CONTINUE_MESSAGE, self.told)
         return "\n\n".join([_told(answer) for answer in self.answers]) + "\n\nContinue."
 
 
@@ -63,6 +65,11 @@ def _told(answer: Answered) -> str:
         reason = f" They said: {answer.reply['message']}" if answer.reply.get("message") else ""
         return f"While this session was paused a person denied your request: {answer.subject}\nIt has not been run. Do not run it.{reason}"
     return f"While this session was paused a person approved your request: {answer.subject}\nIt has not been run. Run it now, exactly so."
+
+
+def prompt_with(prompt: str, told: Sequence[str]) -> str:
+    """Return a prompt with what the agent was told besides, while it worked."""
+    return "\n\n".join([prompt, *told])
 
 
 @dataclass(frozen=True, slots=True)

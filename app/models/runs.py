@@ -85,6 +85,7 @@ class RunCommand(Table):
     created_at = peewee.DoubleField()
     applied_seq = peewee.BigIntegerField(null=True)
     arrival = peewee.BigIntegerField(null=True)
+    outcome = peewee.TextField(null=True)
 
     class Meta:
         table_name = "run_commands"

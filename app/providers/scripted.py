@@ -20,6 +20,7 @@ from app.ports import Readiness, Turn
 from app.providers.asking import Asking, Reply, Request
 from app.providers.ending import LastWords, outcome_of_exit
 from app.providers.outbox import Outbox
+from app.providers.steering import Steering
 
 KIND = "scripted"
 MODEL = "scripted"
@@ -35,7 +36,7 @@ class ScriptedProvider:
         """`kind` is another's where `PADDOCK_PROVIDER_MODE=scripted` stands in for it."""
         self.kind = kind
         self.capabilities = Capabilities(
-            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True
+            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
         )
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness:  # noqa: ARG002 - needs nothing, and says so
@@ -77,6 +78,7 @@ class ScriptedTurn:
         self._launch = launch
         self._outbox = Outbox(launch.attempt)
         self._asking = Asking(launch, self._outbox, _encode)
+        self._steering = Steering(launch, self._outbox, self._steer)
         self._words = LastWords()
         self._stopped = False
         self._spoke = False
@@ -90,6 +92,7 @@ class ScriptedTurn:
             "permission": self._permission,
             "question": self._question,
             "withdraw": self._withdraw,
+            "steered": lambda line: self._steering.taken(line["id"]),
             "usage": self._usage,
             "end": self._end,
         }
@@ -158,10 +161,17 @@ class ScriptedTurn:
                 self._asking.on_answer(control)
             case "expire":
                 self._asking.on_expiry(control)
+            case "steer":
+                self._steering.take(control)
             case "stop" if not self._stopped and not self._outbox.finished:
                 self._stopped = True
+                self._steering.close()
                 self._asking.cancel_all(control.get("by"))
                 self._outbox.intend(SendInput(f"interrupt:{self._launch.attempt}", b'{"type":"interrupt"}'))
+
+    def _steer(self, name: str, text: str) -> None:
+        line = orjson.dumps({"type": "steer", "id": name, "text": text})
+        self._outbox.intend(SendInput(f"steer:{name}:{self._launch.attempt}", line))
 
     def _on_exit(self, record: Record) -> None:
         self._asking.cancel_all(None)
@@ -180,6 +190,7 @@ class ScriptedTurn:
 
     def _ready(self, line: Mapping[str, Any]) -> None:
         self._outbox.confirm(str(line["conversation"]))
+        self._steering.open()
 
     def _text(self, line: Mapping[str, Any]) -> None:
         type_ = _TEXT_EVENTS[line["type"]]

@@ -21,14 +21,16 @@ from app.domain.policy import Policy
 from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import NOTHING, AskPolicy, EndAgent, Intent, Launch, Outcome, SendInput, Step
-from app.models import AgentRun, Todo
+from app.models import AgentRun, RunCommand, Todo
 from app.ports import AGENT_EXITED, AgentHost, ExecutorError, Turn
-from app.services import human_loop, policy, run_launch, runs
+from app.services import human_loop, policy, run_launch, runs, steering
 from app.services.event_log import RunLog
 from app.services.run_blobs import RunBlobs
 from app.services.run_output import RunOutput
 
 Change = Callable[[int], None]
+STEER = "steer:"
+"""Begins the key of the `ctl` record of a message to the agent; the command's id follows."""
 GRANT = "grant:"
 """Begins the rule of a verdict that rests on an answer given while the agent was gone; the request's id follows."""
 
@@ -51,6 +53,7 @@ class Attempt:
         self._caught_up_at = 0
         self._pending: dict[str, Intent | Shed] = {}
         self._open_requests: set[str] = set()
+        self._steers: dict[str, bool] = {}  # in the journal: whether the agent has not answered for it
         self._policy = Policy()  # what held when the newest request was asked
         self._grants = {grant["key"]: grant for grant in (run.launch or {}).get("grants") or []}
 
@@ -73,6 +76,8 @@ class Attempt:
             self._pending.pop(record.key, None)
         if record.kind == "ctl" and self._grants:
             self._use_grant(record)
+        if record.kind == "ctl" and (record.key or "").startswith(STEER):
+            self._steers[str(record.key).removeprefix(STEER)] = True
         step = self._step(record)
         self._note(step)
         if record.n > self._in_log:
@@ -103,6 +108,16 @@ class Attempt:
         data = orjson.dumps(payload)
         self._parts.host.write(self.agent_id, "ctl", key, data, epoch=self._parts.lease.epoch)
 
+    def steer(self, command: RunCommand) -> None:
+        """Tell the agent what a person said meanwhile; what is in the journal already is told."""
+        if command.id not in self._steers:
+            self.control(f"{STEER}{command.id}", steering.control_of(command))
+
+    @property
+    def is_steering(self) -> bool:
+        """True while the agent has not answered for a message."""
+        return any(self._steers.values())
+
     def _note(self, step: Step) -> None:
         if step.outcome is not None and self.outcome is None:
             self.outcome = step.outcome
@@ -113,6 +128,8 @@ class Attempt:
                 self.usage = usage.add(self._usage_before, data)
             elif kind == EventType.TOOL_CALL:
                 self.has_called_tools = True
+            if "commandId" in data:
+                self._steers[data["commandId"]] = False
 
     def _remember(self, step: Step) -> None:
         """An earlier holder may have died before it wrote down the agent's own name of the conversation."""
@@ -166,20 +183,20 @@ class Attempt:
 
     def _change(self, record: Record, drafts: list[Draft], step: Step, moved: RunStatus | None) -> Change | None:
         """Return what changes in other tables with these events; None where it is text alone."""
-        todos = [draft for draft in drafts if draft.type == EventType.TODO_UPDATE]
-        state = [draft for draft in drafts if draft.type in SQL_FIRST]
-        if not todos and not state and step.conversation_id is None:
+        if not any(map(_has_row, drafts)) and step.conversation_id is None:
             return None
         run, epoch, attempt, held = self._run, self._parts.lease.epoch, self._launch.attempt, self._policy
 
         def change(last_seq: int) -> None:
-            for draft in state:
+            for draft in drafts:
                 if draft.type == EventType.HUMAN_LOOP_REQUESTED:
                     human_loop.opened(run, attempt, draft.data, record.t, held)
                 elif draft.type == EventType.HUMAN_LOOP_RESOLVED:
                     human_loop.resolved(draft.data, record.t)
-            for draft in todos:
-                _store_todos(run, draft, last_seq)
+                elif draft.type == EventType.TODO_UPDATE:
+                    _store_todos(run, draft, last_seq)
+                else:
+                    steering.settle(draft.type, draft.data, last_seq)
             if step.conversation_id is not None:
                 runs.set_fields(run.id, epoch, {"conversation_id": step.conversation_id})
             if moved == RunStatus.WAITING_HUMAN:
@@ -258,6 +275,10 @@ class AttemptParts:
     redactor: Redactor
     blobs: RunBlobs
     output: RunOutput
+
+
+def _has_row(draft: Draft) -> bool:
+    return draft.type in SQL_FIRST or draft.type == EventType.TODO_UPDATE or "commandId" in draft.data
 
 
 def _store_todos(run: AgentRun, draft: Draft, seq: int) -> None:

@@ -36,7 +36,7 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import budgets, model_access, provider_breaker, run_launch, runs
+from app.services import budgets, model_access, provider_breaker, run_launch, runs, steering
 from app.services.counting import Counters
 from app.services.event_log import RunLog
 from app.services.external_drive import ExternalDrive, ExternalParts
@@ -250,15 +250,15 @@ class RunDriver:
     # --- before the agent ---------------------------------------------------------------------------------------------------
 
     def _cancel_before_start(self) -> bool:
-        """Apply the commands of a run whose agent does not run: a stop ends it at once, others have nobody to reach."""
+        """Apply the commands of a run whose agent does not run: a stop ends it at once, a message waits for the agent, others have
+        nobody to reach."""
         if RunStatus(self._run.status) not in (RunStatus.QUEUED, RunStatus.CLAIMED):
             return False
         commands = runs.list_unapplied(self._run.id)
         if any(command.kind == "stop" for command in commands):
             self._ending.cancel("stopped before it started", commands)
             return True
-        if commands:
-            runs.mark_applied([command.id for command in commands], self._log.last_seq)
+        runs.mark_applied(steering.without_steers(commands), self._log.last_seq)
         return False
 
     def _give_up_dead(self) -> bool:
@@ -431,7 +431,8 @@ class RunDriver:
         self._log.flush_due(FLUSH_SECONDS)
         self._sync.tick()
         self._escalation.tick(executor, attempt.agent_id)
-        if isinstance(item, Record) or self._escalation.is_armed or not self._sync.is_settled:
+        busy = self._escalation.is_armed or not self._sync.is_settled or attempt.is_steering
+        if isinstance(item, Record) or busy:
             self._pause.heard()
         elif item is None:
             self._pause.let_go_if_silent(attempt, executor)
@@ -446,7 +447,8 @@ class RunDriver:
             except ExecutorError as error:
                 if error.code != AGENT_EXITED:
                     raise
-            runs.mark_applied([command.id], self._log.last_seq)
+            if command.kind != steering.KIND:  # that is applied by the agent's word that it has it
+                runs.mark_applied([command.id], self._log.last_seq)
 
     def _apply(self, attempt: Attempt, command: RunCommand) -> None:
         if command.kind == "stop":
@@ -458,6 +460,8 @@ class RunDriver:
             self._escalation.arm()
         elif command.kind == "answer":
             attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
+        elif command.kind == steering.KIND:
+            attempt.steer(command)
         elif command.kind == "expire":
             attempt.control(command.command_key, {"type": "expire", **command.payload})
 

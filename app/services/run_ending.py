@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 from app import db
 from app.config import Settings
-from app.domain.events import Draft, EventType
+from app.domain.events import NOT_STEERED, Draft, EventType
 from app.domain.failure import Failure, FailureCode
 from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.log import logger
 from app.models import AgentRun, RunCommand
-from app.services import budgets, human_loop, metering, provider_breaker, run_launch, runs
+from app.services import budgets, human_loop, metering, provider_breaker, run_launch, runs, steering
 from app.services.event_log import RunLog
 from app.services.run_attempt import Attempt, now_draft
 
@@ -37,6 +37,10 @@ class Said(Protocol):
 
 
 _STOPPED = Outcome(RunStatus.CANCELED, "stopped")
+
+
+class _SteerCame(Exception):
+    """While a run was being ended somebody told its agent something."""
 
 
 class _StopCame(Exception):
@@ -131,7 +135,15 @@ class RunEnding:
         self._log.append(drafts, change)
         logger.info("run goes back to the queue", reason=_reason(outcome), retry_in_seconds=round(retry_at - now, 1))
 
-    def _seal(
+    def _seal(self, *given: Any, **named: Any) -> None:
+        while True:
+            try:
+                self._seal_once(*given, **named)
+                return
+            except _SteerCame:
+                continue  # the log says that it came too late
+
+    def _seal_once(
         self,
         outcome: Outcome,
         attempt: Said | None,
@@ -147,8 +159,11 @@ class RunEnding:
         finished: dict[str, Any] = {"status": outcome.status, "stopReason": outcome.stop_reason, "usage": usage}
         if outcome.failure is not None:
             finished |= {"failureCode": outcome.failure.code, "remedy": outcome.failure.advice}
+        open_commands = [*commands] if run.bound_until is not None else [*commands, *runs.list_unapplied(run.id)]
+        late = [command.id for command in open_commands if command.kind == steering.KIND]
         drafts = [
             *self._failure_drafts(outcome, number),
+            *_late_drafts(late, number),
             *_mismatch_drafts(run, outcome, reported),
             *self._close_requests("canceled", number),
             now_draft(EventType.RUN_STATUS, {"status": outcome.status}, number),
@@ -162,12 +177,12 @@ class RunEnding:
             **(counters or {}),
             **runs.failure_fields(outcome.failure),
         }
-        open_commands = [*commands] if run.bound_until is not None else [*commands, *runs.list_unapplied(run.id)]
 
         def change(last_seq: int) -> None:
             _resolve(drafts, now)
-            if run.bound_until is not None and set(_ids(runs.list_unapplied(run.id))) - set(_ids(open_commands)):
-                raise MoreArrived
+            _look_for_more(run, open_commands)
+            for command_id in late:
+                runs.settle_steer(command_id, "late", last_seq)
             runs.mark_applied(_ids(open_commands), last_seq)
             if unless_stopped and AgentRun.get_by_id(run.id).stop_requested_at is not None:
                 raise _StopCame
@@ -190,6 +205,23 @@ class RunEnding:
             now_draft(EventType.HUMAN_LOOP_RESOLVED, human_loop.closed(request, how), number)
             for request in human_loop.list_undelivered(self._run_id)
         ]
+
+
+def _look_for_more(run: AgentRun, known: Sequence[RunCommand]) -> None:
+    """Raise where a command came that this end does not answer and must."""
+    more = [command for command in runs.list_unapplied(run.id) if command.id not in set(_ids(known))]
+    if more and run.bound_until is not None:
+        raise MoreArrived
+    if any(command.kind == steering.KIND for command in more):
+        raise _SteerCame
+
+
+def _late_drafts(command_ids: Sequence[str], attempt: int) -> list[Draft]:
+    message = f"A message to the agent came too late: its turn had ended. {steering.REMEDY}"
+    return [
+        now_draft(EventType.RUN_WARNING, {"code": NOT_STEERED, "message": message, "commandId": command_id}, attempt)
+        for command_id in command_ids
+    ]
 
 
 def _ids(commands: Sequence[RunCommand]) -> list[str]:

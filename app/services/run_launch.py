@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from app.domain.events import EventType
-from app.domain.turn import Answered, ContextMode, Launch, ResumePoint
+from app.domain.turn import Answered, ContextMode, Launch, ResumePoint, prompt_with
 from app.models import AgentRun, HumanLoopRequest, RunEvent
 from app.ports import Provider, WorkspaceHost
-from app.services import human_loop, log_rows
+from app.services import human_loop, log_rows, steering
 from app.services.run_output import EVENT_COST, TRUNCATED
 
 DECLINED = "The user declined this."
@@ -35,7 +35,8 @@ def plan(
 ) -> LaunchPlan:
     """Decide how attempt `attempt` starts, by looking at what the agent's own state in the sandbox still holds."""
     model = provider.model(run.model, settings)
-    fresh = Launch(run.id, run.session_id, attempt, run.prompt, model, None, run.options, settings)
+    told = steering.texts_taken(run.id)
+    fresh = Launch(run.id, run.session_id, attempt, prompt_with(run.prompt, told), model, None, run.options, settings)
     wanted = _earlier_conversation(run, provider)
     resume = None
     if wanted is not None:
@@ -47,6 +48,7 @@ def plan(
         "resume": None
         if resume is None
         else {"conversationId": resume.conversation_id, "hasPrompt": resume.has_prompt},
+        "told": told,
         "usageBefore": usage_so_far(run.id),
         "allowedTools": _always_allowed(run.id),
         **_log_so_far(run.id),
@@ -130,11 +132,10 @@ def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:
             Answered(answer["requestId"], answer["kind"], answer["subject"], answer["reply"])
             for answer in resume.get("answers") or []
         )
-        point = ResumePoint(resume["conversationId"], resume["hasPrompt"], answers)
+        point = ResumePoint(resume["conversationId"], resume["hasPrompt"], answers, tuple(row.get("told") or ()))
     allowed = tuple(row.get("allowedTools") or ())
-    return Launch(
-        run.id, run.session_id, run.attempt, run.prompt, row.get("model"), point, run.options, settings, allowed
-    )
+    prompt = prompt_with(run.prompt, row.get("told") or ())
+    return Launch(run.id, run.session_id, run.attempt, prompt, row.get("model"), point, run.options, settings, allowed)
 
 
 def _earlier_conversation(run: AgentRun, provider: Provider) -> str | None:

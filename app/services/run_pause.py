@@ -12,7 +12,7 @@ from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
 from app.models import AgentRun
 from app.ports import AgentHost, Bell
-from app.services import human_loop, runs
+from app.services import human_loop, runs, steering
 from app.services.event_log import RunLog
 from app.services.run_attempt import Attempt
 from app.services.run_ending import RunEnding
@@ -58,7 +58,7 @@ class RunPause:
             ending.cancel("stopped while it waited", commands)
             return True
         if not human_loop.list_decided(run.id):
-            runs.mark_applied([command.id for command in commands], self._log.last_seq)
+            runs.mark_applied(steering.without_steers(commands), self._log.last_seq)
             self._let_go(run.let_go_record or 0, sandbox_stopped=True)
         return False
 

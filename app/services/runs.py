@@ -42,7 +42,7 @@ _AT_REST = {"lease_owner": None, "lease_until": None, "waiting_since": None, "sa
 
 # The best claimable run: the head of its session, one whose lease is over and that was not let go, or one with an unapplied
 # command. What is bound to an external executor waits for its callbacks (commands) or for the end of the executor's time; what
-# is meant for one and not bound yet waits for the binding.
+# is meant for one and not bound yet waits for the binding. A message to a working agent waits where there is none.
 _CLAIMABLE = """
 SELECT r.id, r.lease_until, r.lease_seq,
        ({begun} OR ((r.bound_until IS NOT NULL OR ({startable} AND r.provider <> '{external}'
@@ -54,7 +54,8 @@ WHERE r.finished_at IS NULL
   AND (r.lease_until IS NULL OR r.lease_until <= {now}) AND {elsewhere}
   AND (({begun} AND r.let_go_at IS NULL AND (r.bound_until IS NULL OR r.lease_until IS NOT NULL))
        OR r.bound_until <= {now}
-       OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL)
+       OR EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_seq IS NULL
+           AND (c.kind <> 'steer' OR (r.status = 'waiting_human' AND r.sandbox_stopped_at IS NULL)))
        OR ({startable} AND r.bound_until IS NULL AND r.provider <> '{external}'
            AND r.status = 'queued' AND (r.retry_at IS NULL OR r.retry_at <= {now}) AND NOT {blocked} AND NOT EXISTS (
            SELECT 1 FROM agent_runs older WHERE older.session_id = r.session_id
@@ -373,6 +374,25 @@ def list_unapplied(run_id: str) -> list[RunCommand]:
 def mark_applied(command_ids: Sequence[str], seq: int) -> None:
     """The commands took effect when the run's last seq was `seq`."""
     RunCommand.update(applied_seq=seq).where(RunCommand.id.in_(list(command_ids))).execute()
+
+
+def hold_steerable(run_id: str) -> bool:
+    """Keep a run from ending before the caller's transaction does; False where it is not at work, or is being stopped."""
+    query = AgentRun.update(status=AgentRun.status).where(
+        AgentRun.id == run_id,
+        AgentRun.status.in_([RunStatus.RUNNING, RunStatus.WAITING_HUMAN]),
+        AgentRun.stop_requested_at.is_null(),
+        AgentRun.sandbox_stopped_at.is_null(),
+        AgentRun.bound_until.is_null(),
+    )
+    return bool(query.execute() == 1)
+
+
+def settle_steer(command_id: str, outcome: str, seq: int) -> None:
+    """What became of a message to a working agent is told by the event with this seq. The first outcome holds."""
+    RunCommand.update(outcome=outcome, applied_seq=seq).where(
+        RunCommand.id == command_id, RunCommand.outcome.is_null()
+    ).execute()
 
 
 def move(run: AgentRun, before: AgentRun | None) -> None:

@@ -71,6 +71,7 @@ TABLE: dict[str, Row] = {
     "GET /api/runs/<run_id>/explain": Row(SEEN),
     "GET /api/task/<run_id>/trace/blobs/<blob_id>": Row(SEEN),
     "POST /api/runs/<run_id>/stop": Row(DONE),
+    "POST /api/runs/<run_id>/input": Row((409, 409, 409, 404, 403, 404), {"text": "hurry", "timeoutMs": 0}),
     "POST /api/runs/stop-all": Row((200, 200, 403, 403, 403, 200)),
     "POST /api/runs/<run_id>/move": Row(DONE, {"before": "$other_run"}),
     "POST /api/runs/<run_id>/bind": Row(DONE, {"sessionId": "$session", "executorId": "ex-1"}),

@@ -47,6 +47,16 @@ def _resolved(arguments: tuple[Any, ...]) -> str | None:
     return arguments[0]._run_id if any(draft.type == "human_loop.resolved" for draft in arguments[1]) else None
 
 
+def _steered(arguments: tuple[Any, ...]) -> str | None:
+    """`Attempt._act(self, intent)` that tells the agent what a person said meanwhile."""
+    return str(arguments[0]._run.id) if arguments[1].key.startswith("steer:") else None
+
+
+def _taken(arguments: tuple[Any, ...]) -> str | None:
+    """`RunLog.append(self, drafts, …)` with the agent's word that it has a message."""
+    return arguments[0]._run_id if any("commandId" in draft.data for draft in arguments[1]) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Before or after a call of `module:name`, where `match` says that it is the one."""
@@ -81,7 +91,18 @@ DELIVERY: Mapping[str, Point] = {
     "receipt-written": Point("app.services.event_log:RunLog.append", "after", _resolved),
 }
 """On the way of an answer through a worker to the agent."""
-POINTS = {**CREATION, **REPLY, **DELIVERY}
+STEERING: Mapping[str, Point] = {
+    "message-read": Point("app.services.run_attempt:Attempt.steer", "before", lambda given: str(given[0]._run.id)),
+    "message-in-the-journal": Point(
+        "app.services.run_attempt:Attempt.steer", "after", lambda given: str(given[0]._run.id)
+    ),
+    "message-stepped": Point("app.services.run_attempt:Attempt._act", "before", _steered),
+    "message-delivered": Point("app.services.run_attempt:Attempt._act", "after", _steered),
+    "word-seen": Point("app.services.event_log:RunLog.append", "before", _taken),
+    "word-written": Point("app.services.event_log:RunLog.append", "after", _taken),
+}
+"""On the way of a message to a working agent through a worker."""
+POINTS = {**CREATION, **REPLY, **DELIVERY, **STEERING}
 
 
 class Deaths:

@@ -35,6 +35,15 @@ def test_a_message_without_deltas_is_printed_whole() -> None:
     assert shown(("message.stop", {"messageId": "m1", "text": "Hi"})) == "Hi\n"
 
 
+def test_what_a_person_said_meanwhile_stands_apart_from_the_agent_s_text() -> None:
+    text = shown(
+        ("message.delta", {"messageId": "m1", "text": "Painting it red"}),
+        ("message.stop", {"messageId": "m2", "role": "user", "text": "[blue]", "by": "usr_1", "commandId": "cmd_1"}),
+        ("message.stop", {"messageId": "m1", "text": "Painting it red"}),
+    )
+    assert text == "Painting it red\n» usr_1: [blue]\n"
+
+
 def test_a_tool_call_is_one_line_between_texts() -> None:
     text = shown(
         ("message.delta", {"messageId": "m1", "text": "Let me see"}),

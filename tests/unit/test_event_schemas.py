@@ -36,6 +36,8 @@ PLATFORM: list[tuple[str, dict[str, Any]]] = [
     ),
     ("workspace.sync_failed", {"error": "no room", "retryAt": "2026-01-31T09:00:00.000Z"}),
     ("run.warning", {"code": "context_lost", "message": "gone"}),
+    ("run.warning", {"code": "not_steered", "message": "late", "commandId": "cmd_1"}),
+    ("message.stop", {"messageId": "m", "role": "user", "text": "blue", "commandId": "cmd_1", "by": "usr_1"}),
     (
         "run.finished",
         {"status": "failed", "stopReason": "error", "usage": {"cacheWrite5m": 1}, "failureCode": "poison"},

@@ -61,6 +61,16 @@ TABLE: list[tuple[list[tuple[str, dict[str, Any]]], list[dict[str, Any]]]] = [
         ],
     ),
     (
+        [("message.stop", {"messageId": "m", "role": "user", "text": "blue", "commandId": "cmd_1"})],
+        [
+            {
+                "type": "data-user-message",
+                "id": "m",
+                "data": {"messageId": "m", "role": "user", "text": "blue", "commandId": "cmd_1"},
+            }
+        ],
+    ),
+    (
         [("message.stop", {"messageId": "m", "text": "whole"})],
         [
             {"type": "text-start", "id": "m"},

@@ -75,7 +75,9 @@ def _parts(turn: Turn) -> list[Part]:
     tools: dict[str, Part] = {}
     for event in turn.events:
         data, place = event.data, {"seq": event.seq, "ts": rfc3339_of(event.ts)}
-        if event.type in _TEXTS:
+        if event.type == EventType.MESSAGE_STOP and data.get("role") == "user":
+            parts.append({"type": "data-user-message", "id": data.get("messageId"), "data": data, **place})
+        elif event.type in _TEXTS:
             shown = {"type": _TEXTS[EventType(event.type)], "text": data.get("text", ""), "state": "done"}
             parts.append({**shown, **_told(data, "truncated"), **place})
         elif event.type == EventType.TOOL_CALL:

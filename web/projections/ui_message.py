@@ -15,6 +15,8 @@ from app.domain.events import Event, EventType
 Chunk = dict[str, Any]
 Data = Mapping[str, Any]
 
+USER_MESSAGE = "user.message"
+"""Names the part of what a person told the agent while it worked: `data-user-message`."""
 INTERRUPTED = "The attempt was interrupted before this tool was done."
 
 
@@ -29,7 +31,7 @@ class UiMessageStream:
         self._table: dict[str, Callable[[Data], list[Chunk]]] = {
             EventType.RUN_STARTED: self._run_started,
             EventType.MESSAGE_DELTA: lambda data: self._delta("text", data),
-            EventType.MESSAGE_STOP: lambda data: self._stop("text", data),
+            EventType.MESSAGE_STOP: self._message,
             EventType.THINKING_DELTA: lambda data: self._delta("reasoning", data),
             EventType.THINKING_STOP: lambda data: self._stop("reasoning", data),
             EventType.TOOL_CALL: self._tool_call,
@@ -67,6 +69,12 @@ class UiMessageStream:
         chunks: list[Chunk] = [] if part in self._texts else [{"type": f"{kind}-start", "id": part}]
         self._texts[part] = kind
         return [*chunks, {"type": f"{kind}-delta", "id": part, "delta": data.get("text", "")}]
+
+    def _message(self, data: Data) -> list[Chunk]:
+        """What a person said meanwhile is no text of the agent's."""
+        if data.get("role") == "user":
+            return [_fact(USER_MESSAGE, data, str(data.get("messageId")))]
+        return self._stop("text", data)
 
     def _stop(self, kind: str, data: Data) -> list[Chunk]:
         part = _part_id(kind, data)

@@ -49,6 +49,13 @@ class TextStopData(TextDeltaData):
     """`text` is the whole."""
 
 
+class MessageStopData(TextStopData):
+    """With role `user`: what a person (`by`) told the agent while it worked, by the command that `POST …/input` answered."""
+
+    command_id: str | None = None
+    by: str | None = None
+
+
 class ToolCallData(_Data):
     """`parentToolCallId`: the call of the sub-agent that made this one."""
 
@@ -121,8 +128,11 @@ class WorkspaceSyncFailedData(_Data):
 
 
 class RunWarningData(_Data):
+    """`commandId`: of the message that a working agent did not get (`not_steered`)."""
+
     code: str
     message: str
+    command_id: str | None = None
 
 
 class RunFinishedData(_Data):
@@ -172,7 +182,7 @@ class MessageDeltaEvent(_Envelope):
 
 class MessageStopEvent(_Envelope):
     type: Literal["message.stop"]
-    data: TextStopData
+    data: MessageStopData
 
 
 class ThinkingDeltaEvent(_Envelope):

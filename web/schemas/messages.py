@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel
 
 from web.schemas.common import ToolKind
-from web.schemas.events import HumanLoopRequestedData, HumanLoopResolvedData, RunWarningData
+from web.schemas.events import HumanLoopRequestedData, HumanLoopResolvedData, MessageStopData, RunWarningData
 from web.schemas.runs import FailureCode, Status, Usage, WaitingFor
 from web.wire import Shown
 
@@ -75,6 +75,14 @@ class ResolvedPart(_Placed):
     data: HumanLoopResolvedData
 
 
+class UserMessagePart(_Placed):
+    """What a person told the agent while it worked."""
+
+    type: Literal["data-user-message"]
+    id: str
+    data: MessageStopData
+
+
 class WarningPart(_Placed):
     type: Literal["data-run-warning"]
     id: str
@@ -84,7 +92,7 @@ class WarningPart(_Placed):
 class ChatPart(
     RootModel[
         Annotated[
-            TextPart | ReasoningPart | ToolPart | RequestedPart | ResolvedPart | WarningPart,
+            TextPart | ReasoningPart | ToolPart | RequestedPart | ResolvedPart | UserMessagePart | WarningPart,
             Field(discriminator="type"),
         ]
     ]

@@ -127,6 +127,20 @@ class StopBody(Given):
     reason: str | None = Field(None, max_length=500)
 
 
+class InputBody(Given):
+    text: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    timeout_ms: int = Field(10_000, ge=0, le=60_000)
+
+
+class InputView(Shown):
+    """What became of a message to a working agent: `taken` (it is the event `seq` of the log), or `pending`."""
+
+    command_id: str
+    run_id: str
+    outcome: Literal["pending", "taken"]
+    seq: int | None = None
+
+
 class MoveBody(Given):
     """`before` is another queued run of the session; `null`: to the end."""
 

@@ -25,10 +25,12 @@ from app.providers.asking import NO_REPLY_MESSAGE, Asking, Reply, Request
 from app.providers.ending import LastWords, outcome_of_exit
 from app.providers.outbox import Outbox
 from app.providers.speech import Speech, SpeechKind
+from app.providers.steering import Steering
 from app.providers.todo_list import TodoList
 from app.providers.tool_calls import ToolCalls
 
 PROMPT = "session/prompt"
+STEER = "_session/steering"
 _STATUSES = {"pending": "pending", "in_progress": "in_progress", "completed": "completed"}
 _DECIMALS = 8
 
@@ -43,6 +45,7 @@ class AcpTurn:
         self._drafts = Drafts(ToolCalls(self._outbox))
         self._todos = TodoList(self._outbox)
         self._asking = Asking(launch, self._outbox, self._encode)
+        self._steering = Steering(launch, self._outbox, self._steer_or_refuse)
         self._history = History()
         self._words = LastWords()
         self._sent: dict[str, str] = {}  # our requests without an answer: id -> method
@@ -84,10 +87,11 @@ class AcpTurn:
                 self._asking.on_answer(control)
             case "expire":
                 self._asking.on_expiry(control)
-            case "steer" if self._can_steer and self._prompted and not self._stopped and not self._outbox.finished:
-                self._steer(str(control["id"]), str(control["text"]))
+            case "steer":
+                self._steering.take(control)
             case "stop" if not self._stopped and not self._outbox.finished:
                 self._stopped = True
+                self._steering.close()
                 self._asking.cancel_all(control.get("by"))
                 self._cancel()
 
@@ -101,9 +105,15 @@ class AcpTurn:
             line = wire.notification("session/cancel", sessionId=self._session_id)
             self._send(f"cancel:{self._launch.attempt}", line)
 
+    def _steer_or_refuse(self, name: str, text: str) -> None:
+        if self._can_steer:
+            self._steer(name, text)
+        else:
+            self._steering.refused(name, "it takes none while it works.")
+
     def _steer(self, name: str, text: str) -> None:
         extra = {"steering": {"idleBehavior": "promptRequired"}}
-        self._request("_session/steering", name, sessionId=self._session_id, prompt=wire.text_prompt(text), _meta=extra)
+        self._request(STEER, name, sessionId=self._session_id, prompt=wire.text_prompt(text), _meta=extra)
 
     def _request(self, method: str, name: str = "", **params: Any) -> None:
         id_ = f"{method}:{name}:{self._launch.attempt}" if name else f"{method}:{self._launch.attempt}"
@@ -154,8 +164,12 @@ class AcpTurn:
                 self._send(f"refusal:{line['id']}", wire.refusal(line["id"], "This client does not understand."))
 
     def _on_answer(self, line: Mapping[str, Any]) -> None:
-        method = self._sent.pop(str(line.get("id")), None)
-        if method is None or method == "_session/steering":
+        id_ = str(line.get("id"))
+        method = self._sent.pop(id_, None)
+        if method is None:
+            return
+        if method == STEER:
+            self._on_steered(id_.removeprefix(f"{STEER}:").rpartition(":")[0], line)
             return
         if "error" in line:
             self._on_error(method, line["error"])
@@ -170,6 +184,13 @@ class AcpTurn:
                 self._on_end(result)
             case _:
                 self._go_on()
+
+    def _on_steered(self, name: str, line: Mapping[str, Any]) -> None:
+        """Take what became of a steer; one that found no turn came after its end."""
+        if "error" in line:
+            self._steering.refused(name, str(line["error"].get("message")))
+        elif (line.get("result") or {}).get("outcome") == "injected":
+            self._steering.taken(name)
 
     def _on_introduction(self, result: Mapping[str, Any]) -> None:
         version = result.get("protocolVersion")
@@ -233,6 +254,7 @@ class AcpTurn:
             self._prompted = True
             text = self._history.prompt_for(self._launch)
             self._request(PROMPT, sessionId=self._session_id, prompt=wire.text_prompt(text))
+            self._steering.open()
 
     def _on_request(self, id_: Any, method: str, params: Mapping[str, Any]) -> None:
         name = str(id_)

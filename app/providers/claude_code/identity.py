@@ -21,5 +21,10 @@ def prompt_uuid(run_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"prompt:{run_id}"))
 
 
+def steer_uuid(launch: Launch, command_id: str) -> str:
+    """Return the name of a message that came while the turn ran."""
+    return str(uuid.uuid5(_NAMESPACE, f"steer:{launch.run_id}:{launch.attempt}:{command_id}"))
+
+
 def continue_uuid(launch: Launch) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"continue:{launch.run_id}:{launch.attempt}"))

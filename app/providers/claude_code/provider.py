@@ -84,7 +84,7 @@ class ClaudeCodeProvider:
         """`binary` is looked for where it is not given: in the installed wheel, then on PATH."""
         self._given = binary
         self.capabilities = Capabilities(
-            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True
+            stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
         )
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness:

@@ -14,6 +14,7 @@ from app.providers.asking import Asking, Request
 from app.providers.claude_code import wire
 from app.providers.claude_code.endings import failure_of_result, failure_of_words
 from app.providers.claude_code.identity import continue_uuid, prompt_uuid
+from app.providers.claude_code.queue import Queue
 from app.providers.claude_code.speech import Speech
 from app.providers.claude_code.tools import Tools, kind_of, questions_of, title_of
 from app.providers.claude_code.usage import Usage
@@ -35,6 +36,7 @@ class ClaudeCodeTurn:
         self._tools = Tools(self._outbox)
         self._usage = Usage(self._outbox)
         self._asking = Asking(launch, self._outbox, wire.reply)
+        self._queue = Queue(launch, self._outbox, self._send)
         self._words = LastWords()
         self._stopped = False
         self._spoke = False
@@ -94,8 +96,11 @@ class ClaudeCodeTurn:
                 self._asking.on_answer(control)
             case "expire":
                 self._asking.on_expiry(control)
+            case "steer":
+                self._queue.take(control)
             case "stop" if not self._stopped and not self._outbox.finished:
                 self._stopped = True
+                self._queue.close()
                 self._asking.cancel_all(control.get("by"))
                 self._interrupt(1)
 
@@ -146,6 +151,7 @@ class ClaudeCodeTurn:
         match line.get("subtype"):
             case "init":
                 self._outbox.confirm(str(line["session_id"]))
+                self._queue.open()
                 if self._stopped:  # the stop came before there was a turn to interrupt
                     self._interrupt(2)
             case "api_retry":
@@ -160,6 +166,7 @@ class ClaudeCodeTurn:
         """A prompt whose uuid the conversation holds already is dropped, and no result would ever come: it is completed
         without having been started."""
         if line.get("command_uuid") != prompt_uuid(self._launch.run_id):
+            self._queue.on_lifecycle(line)
             return
         if line.get("state") == "started":
             self._begun = True
@@ -210,12 +217,15 @@ class ClaudeCodeTurn:
         self._asking.withdraw(str(line["request_id"]))
 
     def _on_result(self, line: Mapping[str, Any]) -> None:
+        """The end of the turn, unless a message waits that the CLI goes on with by itself."""
         self._speech.close()
         self._tools.close()
         self._asking.cancel_all(None)
         self._usage.on_result(line)
         if self._stopped:
             self._outbox.finish(RunStatus.CANCELED, "stopped")
+        elif line.get("subtype") == "success" and not line.get("is_error") and self._queue.is_waiting:
+            return
         elif line.get("is_error") or line.get("subtype") != "success":
             reason, failure = failure_of_result(line)
             self._outbox.finish(RunStatus.FAILED, reason, failure)

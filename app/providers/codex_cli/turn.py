@@ -14,6 +14,7 @@ from app.providers.asking import Asking, Reply, Request
 from app.providers.codex_cli import wire
 from app.providers.codex_cli.endings import failure_of_error, failure_of_refusal, failure_of_words
 from app.providers.codex_cli.items import COMMAND, PATCH, call_of, command_of, finish
+from app.providers.codex_cli.queue import Queue
 from app.providers.ending import LastWords, outcome_of_exit
 from app.providers.outbox import Outbox
 from app.providers.speech import Speech
@@ -24,6 +25,8 @@ THREAD = {"approvalPolicy": "untrusted", "sandbox": "danger-full-access"}
 """Codex asks for every command that it does not know as read-only, and for every edit; its own sandbox is off, because the agent
 is in ours already and cannot make another inside it."""
 
+START = "turn/start"
+STEER = "turn/steer"
 WAITS = 2
 _CLIENT = {"name": "paddock", "title": "Paddock", "version": "1"}
 _STATUSES = {"pending": "pending", "inProgress": "in_progress", "completed": "completed"}
@@ -45,6 +48,7 @@ class CodexTurn:
         self._calls = ToolCalls(self._outbox)
         self._todos = TodoList(self._outbox)
         self._asking = Asking(launch, self._outbox, self._encode)
+        self._queue = Queue(launch, self._outbox, self._tell)
         self._words = LastWords()
         self._rpc_ids: dict[str, Any] = {}
         self._sent: dict[str, str] = {}  # our requests without an answer: id -> method
@@ -52,6 +56,7 @@ class CodexTurn:
         self._turn_id = ""
         self._stopped = self._interrupted = self._spoke = False
         self._used: dict[str, int] = {}
+        self._turns = 0  # beside the first
         self._waits = 0  # for a network, with nothing said between them
         self._notices: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "turn/started": lambda params: self._on_turn(params["turn"]),
@@ -105,10 +110,11 @@ class CodexTurn:
                 self._asking.on_answer(control)
             case "expire":
                 self._asking.on_expiry(control)
-            case "steer" if self._turn_id and not self._stopped and not self._outbox.finished:
-                self._steer(str(control["id"]), str(control["text"]))
+            case "steer":
+                self._queue.take(control)
             case "stop" if not self._stopped and not self._outbox.finished:
                 self._stopped = True
+                self._queue.close()
                 self._asking.cancel_all(control.get("by"))
                 self._interrupt()
 
@@ -119,9 +125,12 @@ class CodexTurn:
             self._request("turn/interrupt", threadId=self._thread_id, turnId=self._turn_id)
             self._request("thread/backgroundTerminals/clean", threadId=self._thread_id)
 
-    def _steer(self, name: str, text: str) -> None:
+    def _tell(self, command_id: str, text: str) -> None:
+        self._steer(command_id, text, clientUserMessageId=command_id)
+
+    def _steer(self, name: str, text: str, **mark: str) -> None:
         fields = {"threadId": self._thread_id, "expectedTurnId": self._turn_id, "input": wire.text_input(text)}
-        self._request("turn/steer", name, **fields)
+        self._request(STEER, name, **fields, **mark)
 
     def _request(self, method: str, name: str = "", **params: Any) -> None:
         id_ = f"{method}:{name}:{self._launch.attempt}" if name else f"{method}:{self._launch.attempt}"
@@ -157,12 +166,18 @@ class CodexTurn:
                 self._send(f"refusal:{line['id']}", wire.refusal(line["id"], "This client does not understand."))
 
     def _on_answer(self, line: Mapping[str, Any]) -> None:
-        method = self._sent.pop(str(line.get("id")), None)
-        if "error" in line:
-            if method in {"initialize", "thread/start", "thread/resume", "turn/start"}:
+        id_ = str(line.get("id"))
+        method = self._sent.pop(id_, None)
+        if method == STEER:
+            self._queue.on_answer(id_.removeprefix(f"{STEER}:").rpartition(":")[0], line)
+        elif "error" in line:
+            if method in {"initialize", "thread/start", "thread/resume", START}:
                 reason, failure = failure_of_refusal(method, line["error"])
                 self._outbox.finish(RunStatus.FAILED, reason, failure)
-            return
+        else:
+            self._on_success(method, line)
+
+    def _on_success(self, method: str | None, line: Mapping[str, Any]) -> None:
         match method:
             case "initialize":
                 self._send(f"initialized:{self._launch.attempt}", wire.notification("initialized"))
@@ -171,7 +186,7 @@ class CodexTurn:
                 self._thread_id = str(line["result"]["thread"]["id"])
                 self._outbox.confirm(self._thread_id)
                 self._start_turn()
-            case "turn/start":
+            case str(name) if name == START:
                 self._on_turn(line["result"]["turn"])
 
     def _open_thread(self) -> None:
@@ -189,7 +204,7 @@ class CodexTurn:
         again = resume is not None and resume.has_prompt
         text = resume.message if resume is not None and again else self._launch.prompt
         mark = {} if again else {"clientUserMessageId": prompt_mark(self._launch.run_id)}
-        self._request("turn/start", threadId=self._thread_id, input=wire.text_input(text), **mark)
+        self._request(START, threadId=self._thread_id, input=wire.text_input(text), **mark)
 
     def _on_request(self, id_: Any, method: str, params: Mapping[str, Any]) -> None:
         request = self._request_of(str(id_), method, params)
@@ -231,10 +246,13 @@ class CodexTurn:
 
     def _on_turn(self, turn: Mapping[str, Any]) -> None:
         self._turn_id = self._turn_id or str(turn["id"])
+        self._queue.open()
         if self._stopped:
             self._interrupt()
 
     def _on_item_started(self, params: Mapping[str, Any]) -> None:
+        if params["item"].get("type") != "userMessage":
+            self._queue.on_progress()
         call = call_of(params["item"])
         if call is not None:
             self._calls.call(call)
@@ -242,6 +260,8 @@ class CodexTurn:
     def _on_item_completed(self, params: Mapping[str, Any]) -> None:
         item = params["item"]
         match item.get("type"):
+            case "userMessage":
+                self._queue.on_message(item)
             case "agentMessage":
                 self._speech.whole(item["id"], "text", str(item.get("text") or ""))
             case "reasoning":
@@ -295,6 +315,10 @@ class CodexTurn:
         self._asking.cancel_all(None)
         if self._stopped:
             self._outbox.finish(RunStatus.CANCELED, "stopped")
+        elif turn.get("status") == "completed" and (left := self._queue.leave()):
+            self._turns += 1
+            self._turn_id = ""
+            self._request(START, f"more-{self._turns}", threadId=self._thread_id, input=wire.text_input(left))
         elif turn.get("status") == "completed":
             self._outbox.finish(RunStatus.SUCCEEDED, "end_turn")
         else:

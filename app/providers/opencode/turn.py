@@ -23,6 +23,7 @@ from app.providers.opencode.endings import (
     failure_of_words,
 )
 from app.providers.opencode.parts import Parts, kind_of, title_of
+from app.providers.opencode.queue import Queue
 from app.providers.outbox import Outbox
 from app.providers.speech import Speech
 from app.providers.todo_list import TodoList
@@ -45,6 +46,7 @@ class OpenCodeTurn:
         self._parts = Parts(self._outbox, self._speech, self._calls)
         self._todos = TodoList(self._outbox)
         self._asking = Asking(launch, self._outbox, self._encode)
+        self._queue = Queue(launch, self._outbox, self._steer)
         self._words = LastWords()
         self._session_id = ""
         self._children: dict[str, str | None] = {}  # sessions of sub-agents: id -> the call that made it
@@ -60,7 +62,7 @@ class OpenCodeTurn:
             "session.compacted": lambda _: self._outbox.warn_once(
                 "context_compacted", "The conversation was long; the agent summarised it."
             ),
-            "message.updated": lambda it: self._roles.update({it["info"]["id"]: it["info"]["role"]}),
+            "message.updated": lambda it: self._on_message(it["info"]),
             "message.part.updated": lambda it: self._on_part(it["part"]),
             "message.part.delta": self._parts.on_delta,
             "todo.updated": self._on_todos,
@@ -98,17 +100,21 @@ class OpenCodeTurn:
                 self._asking.on_answer(control)
             case "expire":
                 self._asking.on_expiry(control)
-            case "steer" if self._prompted and not self._stopped and not self._outbox.finished:
-                body = wire.prompt(str(control["text"]), self._model, None)
-                self._request(f"steer:{control['id']}", "POST", f"/session/{self._session_id}/prompt_async", body)
+            case "steer":
+                self._queue.take(control)
             case "stop" if not self._stopped and not self._outbox.finished:
                 self._stopped = True
+                self._queue.close()
                 self._asking.cancel_all(control.get("by"))
                 if self._prompted:
                     self._abort()
 
     def _abort(self) -> None:
         self._request("abort", "POST", f"/session/{self._session_id}/abort", {})
+
+    def _steer(self, name: str, text: str) -> None:
+        body = wire.prompt(text, self._model, name)
+        self._request(f"steer:{name}", "POST", f"/session/{self._session_id}/prompt_async", body)
 
     def _request(self, name: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
         key = f"{name}:{self._launch.attempt}"
@@ -165,6 +171,10 @@ class OpenCodeTurn:
         elif not good and name in ("open", "find", "prompt"):
             what = {"open": "begin a conversation", "find": "find the conversation", "prompt": "take the prompt"}[name]
             self._finish(RunStatus.FAILED, *failure_of_response(what, status, body))
+        elif name.startswith("steer:"):
+            self._queue.on_response(name.removeprefix("steer:"), status)
+        elif name == "prompt":
+            self._queue.open()
         elif name == "open":
             self._prompt(str(body["id"]), again=False)
         elif name == "find" and self._launch.resume is not None:
@@ -188,7 +198,8 @@ class OpenCodeTurn:
         match name:
             case "messages":
                 for message in body:
-                    self._roles.setdefault(message["info"]["id"], message["info"]["role"])
+                    if message["info"]["id"] not in self._roles:
+                        self._on_message(message["info"])
                     for part in message["parts"]:
                         self._on_part(part)
             case "permissions":
@@ -212,6 +223,11 @@ class OpenCodeTurn:
                 return
             handler(properties)
 
+    def _on_message(self, info: Mapping[str, Any]) -> None:
+        self._roles[info["id"]] = info["role"]
+        if info["role"] == "assistant" and info.get("sessionID") == self._session_id:
+            self._queue.on_answer(str(info.get("parentID") or ""))
+
     def _on_session(self, properties: Mapping[str, Any]) -> None:
         info = properties["info"]
         if info.get("parentID") == self._session_id or info.get("parentID") in self._children:
@@ -220,6 +236,7 @@ class OpenCodeTurn:
     def _on_part(self, part: Mapping[str, Any]) -> None:
         role, session_id = self._roles.get(str(part.get("messageID"))), str(part.get("sessionID"))
         if role != "assistant":
+            self._queue.on_part(part)
             return
         self._spoke = True
         if part.get("tool") == "task":
@@ -292,7 +309,7 @@ class OpenCodeTurn:
             self._finish(RunStatus.CANCELED, "stopped")
         elif self._error is not None:
             self._finish(RunStatus.FAILED, "error", self._error)
-        else:
+        elif not self._queue.is_waiting:
             self._finish(RunStatus.SUCCEEDED, "end_turn")
 
     def _finish(self, status: RunStatus, reason: str, failure: Failure | None = None) -> None:

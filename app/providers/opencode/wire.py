@@ -28,8 +28,11 @@ def prompt(text: str, model: str, mark: str | None) -> dict[str, Any]:
 
 def has_mark(messages: Any, mark: str) -> bool:
     """True where one of a session's messages carries the mark."""
-    parts = (part for message in messages or [] for part in message.get("parts") or [])
-    return any((part.get("metadata") or {}).get("paddock") == mark for part in parts)
+    return any(mark_of(part) == mark for message in messages or [] for part in message.get("parts") or [])
+
+
+def mark_of(part: Mapping[str, Any]) -> str:
+    return str((part.get("metadata") or {}).get("paddock") or "")
 
 
 def reply(key: str, request_: Request, reply_: Reply) -> bytes:

@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from app.domain.failure import FailureCode
+from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import CONTINUE_MESSAGE, ResumePoint
-from tests.contract.providers.pipes import PipeDriver, Played, always, answer, ask_all
+from app.domain.turn import CONTINUE_MESSAGE, NOTHING, ResumePoint
+from app.ports import Turn
+from tests.contract.providers.pipes import Person, PipeDriver, Played, always, answer, ask_all
 from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
 from tests.support import network_namespace
 from tests.support.model_server import ModelServer
@@ -55,7 +57,27 @@ def driver(subject: Subject, model: ModelServer) -> Iterator[PipeDriver]:
 
 
 def texts(played: Played) -> list[str]:
-    return [data["text"] for data in played.of("message.stop")]
+    return [data["text"] for data in played.of("message.stop") if data.get("role") != "user"]
+
+
+def steering(model: ModelServer, text: str) -> Person:
+    """Return a person who says this, once, while the agent speaks before the gate."""
+    said: list[str] = []
+
+    def person(type_: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if said or type_ != "message.delta" or "Before" not in data["text"]:
+            return None
+        said.append(text)
+        model.open("steered")
+        return {"type": "steer", "id": "cmd_1", "text": text, "by": "usr_alice"}
+
+    return person
+
+
+def told(played: Played) -> list[tuple[str, str]]:
+    """Return what people told the agent while it worked."""
+    said = [data for data in played.of("message.stop") if data.get("role") == "user"]
+    return [(data["commandId"], data["text"]) for data in said]
 
 
 def results(played: Played) -> dict[str, str]:
@@ -71,7 +93,8 @@ def assert_deltas_join(played: Played) -> None:
         joined: dict[str, str] = {}
         for data in played.of(delta):
             joined[data["messageId"]] = joined.get(data["messageId"], "") + data["text"]
-        assert joined == {data["messageId"]: data["text"] for data in played.of(whole)}
+        spoken = [data for data in played.of(whole) if data.get("role") != "user"]
+        assert joined == {data["messageId"]: data["text"] for data in spoken}
 
 
 class StopAt:
@@ -285,15 +308,47 @@ def test_usage_is_what_the_server_counted(driver: PipeDriver, subject: Subject, 
 
 @pytest.mark.capability("steering")
 def test_a_steer_reaches_the_turn_that_runs(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
-    def person(type_: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        if type_ != "message.delta" or "Before" not in data["text"]:
-            return None
-        model.open("steered")
-        return {"type": "steer", "id": "cmd_1", "text": "paint it blue. Continue."}
-
+    person = steering(model, "paint it blue. Continue.")
     played = driver.play(subject.launch(model, "[[gate:steered]][[bash:touch x]][[text:end]]"), person=person)
     assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
     assert "paint it blue" in str(model.calls[-1].body)
+    assert told(played) == [("cmd_1", "paint it blue. Continue.")]
+
+
+@pytest.mark.capability("steering")
+def test_a_steer_without_a_tool_behind_it_is_answered_too(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    person = steering(model, "paint it blue")
+    played = driver.play(subject.launch(model, "[[gate:steered]]"), person=person)
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert told(played) == [("cmd_1", "paint it blue")]
+    assert texts(played)[-1] == "You said: paint it blue"
+    assert_deltas_join(played)
+    usage = played.of("usage.update")[-1]
+    assert usage["input"] == 100 * len(model.calls)
+
+
+@pytest.mark.capability("steering")
+def test_a_steer_before_the_turn_is_kept_for_it(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    steer = {"type": "steer", "id": "cmd_1", "text": "paint it blue. Continue."}
+    played = driver.play(subject.launch(model, "[[bash:touch x]][[text:end]]"), first_control=steer)
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    assert told(played) == [("cmd_1", "paint it blue. Continue.")]
+    assert "paint it blue" in str(model.calls[-1].body)
+
+
+@pytest.mark.capability("steering")
+def test_of_a_steer_after_the_turn_nothing_is_told(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    """So the platform says that it came too late."""
+    turns: list[Turn] = []
+    begin = driver.provider.begin
+    driver.provider.begin = lambda launch: turns.append(begin(launch)) or turns[0]  # type: ignore[method-assign, func-returns-value]
+    played = driver.play(subject.launch(model, "[[text:end]]"))
+    late = Record(
+        len(played.records) + 1, 0.0, "ctl", b'{"type":"steer","id":"cmd_1","text":"too late"}', "steer:cmd_1"
+    )
+    assert turns[0].step(late) == NOTHING
 
 
 @pytest.mark.capability("resume")
