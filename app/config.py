@@ -217,6 +217,12 @@ class Settings(AgentSettings):
         validation_alias=_names("PADDOCK_STOP_GRACE_SECONDS"),
         description="Between interrupt and SIGTERM of an agent; SIGKILL follows after half of it.",
     )
+    silence_seconds: float = Field(
+        900,
+        ge=0,
+        validation_alias=_names("PADDOCK_SILENCE_SECONDS"),
+        description="An agent that says nothing for this long, runs no tool, calls no model and asks nobody is ended; 0: never.",
+    )
     run_log_bytes: int = Field(
         64 * 1024 * 1024,
         gt=0,

@@ -85,6 +85,13 @@ def total(run_id: str, attempt: int | None = None) -> dict[str, Any] | None:
     return found
 
 
+def is_calling(run_id: str, attempt: int, *, within_seconds: float) -> bool:
+    """True where a call of a model is open, or one ended within this time."""
+    mine = (ModelCall.run_id == run_id) & (ModelCall.attempt == attempt)
+    going_on = (ModelCall.state == "open") | (ModelCall.ended_at > db.now() - within_seconds)
+    return bool(ModelCall.select().where(mine & going_on).exists())
+
+
 def tokens_of(usage: Mapping[str, Any]) -> int:
     return sum(int(usage.get(name) or 0) for name in COUNTED)
 

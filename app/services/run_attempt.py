@@ -53,6 +53,7 @@ class Attempt:
         self._caught_up_at = 0
         self._pending: dict[str, Intent | Shed] = {}
         self._open_requests: set[str] = set()
+        self._open_tools: set[str] = set()
         self._steers: dict[str, bool] = {}  # in the journal: whether the agent has not answered for it
         self._policy = Policy()  # what held when the newest request was asked
         self._grants = {grant["key"]: grant for grant in (run.launch or {}).get("grants") or []}
@@ -114,6 +115,11 @@ class Attempt:
             self.control(f"{STEER}{command.id}", steering.control_of(command))
 
     @property
+    def has_open_tool(self) -> bool:
+        """True while a tool was called that has no result."""
+        return bool(self._open_tools)
+
+    @property
     def is_steering(self) -> bool:
         """True while the agent has not answered for a message."""
         return any(self._steers.values())
@@ -128,6 +134,9 @@ class Attempt:
                 self.usage = usage.add(self._usage_before, data)
             elif kind == EventType.TOOL_CALL:
                 self.has_called_tools = True
+                self._open_tools.add(data["toolCallId"])
+            elif kind == EventType.TOOL_RESULT:
+                self._open_tools.discard(data["toolCallId"])
             if "commandId" in data:
                 self._steers[data["commandId"]] = False
 

@@ -374,7 +374,7 @@ class RunDriver:
 
     def _follow(self, attempt: Attempt, executor: Executor) -> Outcome | None:
         """Take records until the journal is closed; return how the attempt ended."""
-        self._limits = limits = RunLimits(self._run, attempt)
+        self._limits = limits = RunLimits(self._run, attempt, self._parts.settings.silence_seconds)
         self._read_journal(executor, attempt)
         self._apply_commands(attempt)
         while True:

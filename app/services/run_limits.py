@@ -1,6 +1,6 @@
-"""What an attempt may use: running time (`budget.maxSeconds`) and output. One that uses more is ended, and the run fails with the
-reason. Tokens and cost are limited where they are metered (`budgets`), whose order to stop is carried out here; what the agent itself
-reports counts too, so that agents whose calls are not metered have a limit, however late."""
+"""What an attempt may use: running time (`budget.maxSeconds`), output, and silence (`run_silence`). One that uses more is ended, and the
+run fails with the reason. Tokens and cost are limited where they are metered (`budgets`), whose order to stop is carried out here; what
+the agent itself reports counts too, so that agents whose calls are not metered have a limit, however late."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.models import AgentRun, RunEvent
 from app.services import budgets, metering
 from app.services.run_attempt import Attempt
 from app.services.run_output import RECORD_COST
+from app.services.run_silence import Silence
 
 OUTPUT_BYTES = 240 * 1024 * 1024
 """Of one attempt's journal, beside the text that is shed (`run_output`). The executor stops reading an agent above 256 MiB of
@@ -26,8 +27,9 @@ class RunLimits:
     """The limits of one attempt for one holder. `verdict` is set once one is exceeded; the same for every later holder, because
     the order to stop is in the journal."""
 
-    def __init__(self, run: AgentRun, attempt: Attempt) -> None:
+    def __init__(self, run: AgentRun, attempt: Attempt, silence_seconds: float) -> None:
         self._run_id, self._attempt = run.id, attempt
+        self._silence = Silence(run.id, attempt, silence_seconds)
         self._budget = run.options.get("budget") or {}
         self._max_seconds = self._budget.get("maxSeconds")
         self._bytes = 0
@@ -39,6 +41,8 @@ class RunLimits:
     def saw(self, record: Record) -> None:
         """Count a record; take up the verdict of an earlier holder."""
         self._bytes += len(record.data) + RECORD_COST
+        if record.kind != "idle":
+            self._silence.heard()
         if record.kind == "ctl" and record.key == self._attempt.output.shed_key:
             self._bytes = 0  # the executor made as much room again
         if record.kind == "ctl" and (record.key or "").startswith(_KEY):
@@ -76,6 +80,8 @@ class RunLimits:
             return "output"
         if self._max_seconds is not None and self._running_seconds() >= self._max_seconds:
             return "time"
+        if self._silence.is_too_long():
+            return "silence"
         return self._reported()
 
     def _reported(self) -> str | None:
@@ -113,6 +119,15 @@ _VERDICTS: dict[str, Outcome] = {
         RunStatus.FAILED,
         "budget_exceeded",
         Failure(FailureCode.BUDGET_EXCEEDED, "The run worked longer than its budget.maxSeconds.", retryable=False),
+    ),
+    "silence": Outcome(
+        RunStatus.FAILED,
+        "silent",
+        Failure(
+            FailureCode.PROVIDER_NO_OUTPUT,
+            "The agent said nothing for too long, with no tool running, no call of its model open, and nobody asked.",
+            "Look at `paddock doctor` and at the model's address. If this agent is silent by nature, raise PADDOCK_SILENCE_SECONDS.",
+        ),
     ),
     "output": Outcome(
         RunStatus.FAILED,
