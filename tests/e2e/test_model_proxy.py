@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from app.services import metering
 from tests.support.model_server import ModelServer
 from tests.support.model_server.server import MISSING_MODEL
 from tests.support.stack import Stack, stack
+from tests.support.verdicts import LONG
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real_agent
@@ -200,6 +202,47 @@ def test_a_trial_call_goes_all_the_way_and_tells_what_it_cost_or_why_it_failed(
     assert not any(key in json.dumps([items, tried, missing]) for key in KEYS.values())
     doctor = running.paddock("doctor").stdout
     assert not any(key in doctor for key in KEYS.values())
+
+
+@pytest.mark.parametrize("provider", ["claude-code", "codex-cli", "opencode", "acp"] if LONG else ["claude-code"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_proxy_that_goes_away_in_mid_answer_ends_no_run_and_counts_nothing_twice(
+    running: Stack, model: ModelServer, provider: str, number: signal.Signals
+) -> None:
+    """Told to stop, it ends the answer first; killed, the agent asks again. Either way each call is counted once."""
+    since, calls, gate = len(model.told), len(model.calls), f"{provider}-{number.name}"
+    with running.client() as client:
+        options = {"providerOptions": {"approval": "all"}}
+        run_id = running.start(client, f"[[bash:touch a]][[gate:{gate}]]", provider=provider, **options)
+        eventually(lambda: len(model.calls) >= calls + 2, 90, what="the answer to begin")
+        gone = running.processes()["proxy"]
+        (os.killpg if number == signal.SIGKILL else os.kill)(gone.pid, number)
+
+        def another() -> bool:
+            found = running.processes().get("proxy")
+            return found is not None and found.pid != gone.pid
+
+        if number == signal.SIGKILL:
+            eventually(another, 60, what="another proxy")
+        model.open(gate)
+        ended = finished(running, client, run_id)
+    assert ended["status"] == "succeeded", ended
+    assert ended["attempt"] <= 2  # Codex may give up before another proxy is there, and is tried again
+    with running.opened():
+        rows = list(ModelCall.select().where(ModelCall.run_id == run_id).order_by(ModelCall.started_at))
+        counted = metering.total(run_id)
+    assert counted is not None
+    assert all(count >= 0 for count in counted.values())
+    assert len({row.id for row in rows}) == len(rows) == len(model.calls) - calls
+    whole = [row for row in rows if row.state == "ended"]
+    if number == signal.SIGTERM:
+        assert len(whole) == len(rows) == 2
+        assert {name: counted[name] for name in told(model, since)} == told(model, since)
+    else:
+        (first, cut, *_, last) = rows
+        assert (first.state, last.state) == ("ended", "ended")
+        assert cut.state in ("lost", "cut", "open")  # open until the next proxy, or the end of its time, closes it
+        assert cut.output <= last.output
 
 
 def test_without_the_proxy_agents_get_the_key_and_none_runs(model: ModelServer) -> None:

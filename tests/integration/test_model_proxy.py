@@ -318,6 +318,11 @@ def test_a_model_without_a_price_has_no_cost_and_no_budget_of_cost(
     with proxy.client(limited) as client:
         assert client.post("/v1/messages", json=ask(model="mystery-1")).status_code == 402
     assert budgets.find_limit(limited.id, 1) == "price"
+    counted_run = going_run(people.bob, options={"budget": {"maxTokens": 123}})
+    with proxy.client(counted_run) as client:  # tokens limit it all the same
+        answers = [client.post("/v1/messages", json=ask(model="mystery-1")).status_code for _ in range(3)]
+    assert answers == [200, 200, 402]
+    assert budgets.find_limit(counted_run.id, 1) == "tokens"
 
 
 @sqlite_only

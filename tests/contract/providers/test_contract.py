@@ -18,6 +18,7 @@ import pytest
 
 from app.domain.failure import FailureCode
 from app.domain.journal import Record
+from app.domain.prices import Prices
 from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, NOTHING, ResumePoint
 from app.ports import Turn
@@ -467,6 +468,18 @@ def test_an_agent_that_dies_while_its_model_is_silent_is_tried_again(
     assert played.outcome.failure is not None
     assert played.outcome.failure.code in (FailureCode.PROVIDER_NO_OUTPUT, FailureCode.INCOMPLETE), played.outcome
     assert played.outcome.failure.may_retry
+
+
+def test_the_models_that_an_agent_takes_by_itself_have_a_price(
+    driver: PipeDriver, subject: Subject, model: ModelServer
+) -> None:
+    """Of a run that names no model, and of an operator who set none: otherwise its cost would be unknown, and a budget would stop it."""
+    chosen = driver.provider.model(None, {})
+    played = driver.play(subject.launch(model, "hello", model=chosen))
+    assert played.outcome.status is RunStatus.SUCCEEDED, played.outcome
+    names = {str(call.model) for call in model.calls}
+    assert names
+    assert [name for name in names if Prices.load().find(name) is None] == []
 
 
 def _is_alive(pid: int) -> bool:
