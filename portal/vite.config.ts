@@ -26,7 +26,7 @@ export default defineConfig({
         inlineWorkboxRuntime: true,
         sourcemap: false,
         globPatterns: ["index.html", "assets/*.{js,css}", "icons/*"],
-        navigateFallbackAllowlist: [/^\/$/, /^\/chats\//], // everything else is the server's to answer
+        navigateFallbackAllowlist: [/^\/$/, /^\/chats\//, /^\/(inbox|account)$/], // everything else is the server's to answer
       },
     }),
   ],

@@ -42,6 +42,18 @@ def show_chat(session_id: str) -> Response:  # noqa: ARG001 - the page reads it 
     return _page()
 
 
+@routes.get("/inbox", PUBLIC, produces="text/html")
+def show_inbox() -> Response:
+    """The portal at what people are asked."""
+    return _page()
+
+
+@routes.get("/account", PUBLIC, produces="text/html")
+def show_account() -> Response:
+    """The portal at who is signed in."""
+    return _page()
+
+
 @routes.get("/assets/<name>", PUBLIC, produces="application/octet-stream")
 def get_asset(name: str) -> Response:
     """A script, style or picture of the portal."""

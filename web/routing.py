@@ -38,6 +38,8 @@ PUBLIC_ROUTES = frozenset(
         "GET /openapi.json",
         "GET /",
         "GET /chats/<session_id>",
+        "GET /inbox",
+        "GET /account",
         "GET /assets/<name>",
         "GET /icons/<name>",
         "GET /manifest.webmanifest",

@@ -18,6 +18,8 @@ from app.services import runs
 
 OnBusy = Literal["enqueue", "reject", "interrupt"]
 TITLE_LENGTH = 80
+DEFAULT_TITLES = ("] New session", "] 新会话")
+"""How titles end that a page gave before there was anything to name a session by: `[AppName] New session`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def _insert_command(**fields: Any) -> bool:
 
 
 def _take_place(new: NewRun, now: float) -> tuple[str, int]:
-    """Lock (or make) the session and return its id and the next session_seq. One without a title gets the prompt's first line."""
+    """Lock (or make) the session and return its id and the next session_seq. One without a title of its own gets the prompt's first
+    line."""
     title = new.prompt.strip().partition("\n")[0][:TITLE_LENGTH]
     if isinstance(new.session, NewSession):
         session_id = new.session.session_id or ids.new_id("ses")
@@ -126,7 +129,8 @@ def _take_place(new: NewRun, now: float) -> tuple[str, int]:
             updated_at=now,
         ).execute()
         return session_id, 1
-    first_line = peewee.Case(None, [(ChatSession.title == "", title)], ChatSession.title)
+    is_unnamed = (ChatSession.title == "") | ((ChatSession.last_seq == 0) & _has_default_title())
+    first_line = peewee.Case(None, [(is_unnamed, title)], ChatSession.title)
     rows = list(
         ChatSession.update(last_seq=ChatSession.last_seq + 1, updated_at=now, title=first_line)
         .where(ChatSession.id == new.session, ChatSession.tenant_id == new.tenant_id, ChatSession.deleted_at.is_null())
@@ -137,6 +141,11 @@ def _take_place(new: NewRun, now: float) -> tuple[str, int]:
     if not rows:
         raise NotFound("session")  # deleted since it was loaded
     return new.session, rows[0][0]
+
+
+def _has_default_title() -> peewee.Expression:
+    ends = [ChatSession.title.endswith(each) for each in DEFAULT_TITLES]
+    return ChatSession.title.startswith("[") & (ends[0] | ends[1])
 
 
 def _open_runs(session_id: str) -> list[str]:

@@ -102,6 +102,20 @@ def stranger(context: BrowserContext) -> Page:
 @pytest.fixture
 def page(context: BrowserContext, running: Stack) -> Page:
     """A page of the owner, signed in."""
+    return sign_in(context, running)
+
+
+@pytest.fixture
+def elsewhere(chromium: Browser, running: Stack, watch: Watch) -> Iterator[Page]:
+    """A page of the owner in another browser, which has never been here."""
+    made = chromium.new_context(base_url=running.url, locale="en-US", viewport={"width": 1440, "height": 900})
+    watch.over(made)
+    yield sign_in(made, running)
+    made.close()
+
+
+def sign_in(context: BrowserContext, running: Stack) -> Page:
+    """Sign the owner in without the page that asks, and return a new page."""
     answer = context.request.post("/api/auth/login", data={"token": running.token}, headers={"Origin": running.url})
     assert answer.ok, answer.text()
     return context.new_page()

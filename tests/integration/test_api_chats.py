@@ -198,6 +198,40 @@ def test_a_chat_without_a_title_gets_the_first_line_of_its_first_message(web: We
     assert titles(web, people.bob) == ["mend the roof"]
 
 
+@pytest.mark.parametrize(
+    ("title", "then"),
+    [
+        ("[Paddock] New session", "mend the roof"),
+        ("[修理工] 新会话", "mend the roof"),
+        ("New session", "New session"),
+        ("[Plan] New session notes", "[Plan] New session notes"),
+    ],
+)
+def test_a_default_title_holds_until_the_first_message(web: Web, people: Cast, title: str, then: str) -> None:
+    chat = web.send("POST", CHATS, people.bob.headers, json={"title": title}).json["chatId"]
+    assert titles(web, people.bob) == [title]
+
+    web.send("POST", "/api/runs/queue/enqueue", people.bob.headers, json={"sessionId": chat, "prompt": "mend the roof"})
+    assert titles(web, people.bob) == [then]
+    web.send("PUT", f"{CHATS}/{chat}", people.bob.headers, json={"title": "[A] New session"})
+    web.send("POST", "/api/runs/queue/enqueue", people.bob.headers, json={"sessionId": chat, "prompt": "and the door"})
+    assert titles(web, people.bob) == ["[A] New session"]
+
+
+def test_a_chat_is_read_without_its_messages(web: Web, people: Cast) -> None:
+    session = factories.session(people.bob, "kept short")
+    factories.run(people.bob, session)
+
+    answer = web.get(f"{CHATS}/{session.id}?limit=0", people.bob.headers).json
+
+    assert (answer["title"], answer["messages"], answer["previousCursor"], answer["openRuns"]) == (
+        "kept short",
+        [],
+        None,
+        1,
+    )
+
+
 # --- what was read ---------------------------------------------------------------------------------------------------------------
 
 

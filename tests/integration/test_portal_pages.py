@@ -39,7 +39,7 @@ def web(database: object, database_url: str, redis_url: str, tmp_path: Path) -> 
 
 
 def test_the_addresses_of_the_portal_give_one_page_to_everybody(web: Web, dist: Path) -> None:
-    for path in ("/", "/chats/ses_1", "/?utm=x"):
+    for path in ("/", "/chats/ses_1", "/inbox", "/account", "/?utm=x"):
         answer = web.get(path)
         assert (answer.status_code, answer.text) == (200, INDEX)
         assert answer.headers["Cache-Control"] == "no-cache"

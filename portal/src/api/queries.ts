@@ -2,7 +2,6 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { Envelope } from "../events/envelope";
 import { answered, api, type Schemas, setCsrfToken } from "./client";
 
-export type Chat = Schemas["ChatView"];
 export type Run = Schemas["RunView"];
 
 /** Every query of the portal; its key says what it is about, so that a change can make it be read again. */
@@ -15,14 +14,6 @@ export const meQuery = queryOptions({
     return me;
   },
   staleTime: Infinity,
-});
-
-export const chatsQuery = infiniteQueryOptions({
-  queryKey: ["chats"],
-  queryFn: ({ pageParam }) =>
-    answered(api.GET("/api/chat-opencode-history", { params: { query: { limit: 50, cursor: pageParam } } })),
-  initialPageParam: null as string | null,
-  getNextPageParam: (page) => page.nextCursor,
 });
 
 const RUNS_OF_A_PAGE = 10;

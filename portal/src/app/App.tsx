@@ -4,8 +4,8 @@ import { Route, Switch } from "wouter";
 import { problemOf } from "../api/problem";
 import { meQuery } from "../api/queries";
 import { LoginPage } from "../auth/LoginPage";
-import { ChatPage } from "../chat/ChatPage";
 import { FirstChat } from "../history/FirstChat";
+import { OpenChat } from "../history/OpenChat";
 import { ProblemNote } from "../ui/ProblemNote";
 import { Shell } from "./Shell";
 
@@ -24,7 +24,7 @@ export function App() {
   return (
     <Shell>
       <Switch>
-        <Route path="/chats/:chatId">{({ chatId }) => <ChatPage key={chatId} chatId={chatId} />}</Route>
+        <Route path="/chats/:chatId">{({ chatId }) => <OpenChat key={chatId} chatId={chatId} />}</Route>
         <Route>
           <FirstChat />
         </Route>

@@ -1,14 +1,22 @@
 import { useTranslation } from "react-i18next";
+import { useLocation } from "wouter";
 import { AccountMenu } from "../auth/AccountMenu";
 import { Icon } from "../ui/Icon";
+import { useShortcut } from "../ui/shortcuts";
+import { RailLink } from "./RailLink";
 
 interface Props {
   showsHistory: boolean;
   onHistory: () => void;
+  /** How many requests wait for somebody. */
+  pending: number;
 }
 
-export function Rail({ showsHistory, onHistory }: Props) {
+export function Rail({ showsHistory, onHistory, pending }: Props) {
   const { t } = useTranslation();
+  const [location, navigate] = useLocation();
+  useShortcut("g i", t("nav.inbox"), () => navigate("/inbox"));
+  useShortcut("g c", t("nav.chats"), () => navigate("/"));
   return (
     <nav
       aria-label={t("nav.main")}
@@ -19,13 +27,26 @@ export function Rail({ showsHistory, onHistory }: Props) {
       </span>
       <button
         type="button"
-        aria-label={t("nav.chats")}
+        aria-label={t("nav.history")}
         aria-expanded={showsHistory}
         onClick={onHistory}
         className="grid size-9 cursor-pointer place-items-center rounded-sm text-muted hover:bg-sunken aria-expanded:bg-accent-soft aria-expanded:text-accent lg:hidden"
       >
         <Icon name="chats" />
       </button>
+      <RailLink
+        href="/"
+        icon="chats"
+        label={t("nav.chats")}
+        isHere={location.startsWith("/chats/")}
+        className="max-lg:hidden"
+      />
+      <RailLink
+        href="/inbox"
+        icon="inbox"
+        label={pending > 0 ? t("nav.inboxWaiting", { waiting: pending }) : t("nav.inbox")}
+        count={pending}
+      />
       <div className="mt-auto max-sm:mt-0 max-sm:ml-auto">
         <AccountMenu />
       </div>

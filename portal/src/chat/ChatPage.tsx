@@ -1,7 +1,7 @@
-import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { answered, api, keyed } from "../api/client";
-import { chatsQuery } from "../api/queries";
+import { chatQuery } from "../history/queries";
 import { PanelSwitch } from "../panel/PanelSwitch";
 import { SidePanel } from "../panel/SidePanel";
 import { Button } from "../ui/Button";
@@ -14,8 +14,7 @@ import { useRunChat } from "./use_run_chat";
 export function ChatPage({ chatId }: { chatId: string }) {
   const { t } = useTranslation();
   const chat = useRunChat(chatId);
-  const chats = useInfiniteQuery(chatsQuery);
-  const about = chats.data?.pages.flatMap((page) => page.items).find((each) => each.chatId === chatId);
+  const { data: about } = useQuery(chatQuery(chatId));
   const run = chat.current;
   const isOpen = run !== undefined && run.finishedAt == null;
   const stop = useMutation({
@@ -31,7 +30,9 @@ export function ChatPage({ chatId }: { chatId: string }) {
     <div className="flex h-full min-h-0">
       <main id="main" className="flex min-h-0 min-w-0 flex-1 flex-col">
         <header className="flex h-[54px] flex-none items-center gap-3 border-b border-line px-5">
-          <h1 className="truncate text-lg font-semibold">{about?.title ?? t("history.untitled")}</h1>
+          <h1 className="truncate text-lg font-semibold">
+            {about?.title === "" ? t("history.untitled") : about?.title}
+          </h1>
           {run && <RunState run={run} />}
           <div className="ml-auto flex flex-none items-center gap-2">
             {isOpen && (

@@ -1,8 +1,9 @@
 import { useChat } from "@ai-sdk/react";
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
-import { chatsQuery, type Run, runsQuery } from "../api/queries";
+import { type Run, runsQuery } from "../api/queries";
 import type { Message } from "../events/message";
+import { activityQuery } from "../history/queries";
 import { RunTransport, runAtWork } from "./run_transport";
 
 const RENDER_MS = 50;
@@ -24,7 +25,7 @@ export function useRunChat(sessionId: string) {
     throttle: RENDER_MS,
     onFinish: () => {
       void client.invalidateQueries({ queryKey: runsQuery(sessionId).queryKey });
-      void client.invalidateQueries({ queryKey: chatsQuery.queryKey });
+      void client.invalidateQueries({ queryKey: activityQuery.queryKey });
     },
   });
   const isFollowing = chat.status === "submitted" || chat.status === "streaming";

@@ -1,24 +1,53 @@
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link } from "wouter";
-import type { Chat } from "../api/queries";
-import { shortTime } from "../ui/time";
+import { ConfirmDialog } from "../ui/ConfirmDialog";
+import { ProblemNote } from "../ui/ProblemNote";
+import { ItemLink } from "./ItemLink";
+import { ItemMenu } from "./ItemMenu";
+import type { Chat } from "./queries";
+import { RenameForm } from "./RenameForm";
+import { useChatChanges } from "./use_chat_changes";
 
-export function HistoryItem({ chat }: { chat: Chat }) {
-  const { t, i18n } = useTranslation();
+/** A chat of the list and what can be done with it. F2 renames. */
+export function HistoryItem({ chat, onProblem }: { chat: Chat; onProblem: (error: unknown) => void }) {
+  const { t } = useTranslation();
+  const [asks, setAsks] = useState<"title" | "deletion">();
+  const { change, remove } = useChatChanges(chat.chatId);
+  const title = chat.title || t("history.untitled");
+  const rename = (wanted: string | null) => {
+    setAsks(undefined);
+    if (wanted !== null) change.mutate({ title: wanted }, { onError: onProblem });
+  };
+  if (asks === "title") return <RenameForm title={chat.title} onDone={rename} />;
   return (
-    <li>
-      <Link
-        href={`/chats/${chat.chatId}`}
-        className={(isHere) =>
-          `grid grid-cols-[1fr_auto] gap-x-2 rounded-sm px-2.5 py-2 ${isHere ? "bg-accent-soft" : "hover:bg-sunken"}`
-        }
-      >
-        <span className="truncate font-medium">{chat.title || t("history.untitled")}</span>
-        <time dateTime={chat.updatedAt} className="text-sm text-muted">
-          {shortTime(chat.updatedAt, i18n.language)}
-        </time>
-        <span className="text-sm text-muted">{chat.provider}</span>
-      </Link>
-    </li>
+    // eslint-disable-next-line jsx-a11y/no-static-element-interactions -- the keys are those of the link in it
+    <div
+      data-chat={chat.chatId}
+      className="group relative"
+      onKeyDown={(event) => {
+        if (event.key === "F2") setAsks("title");
+      }}
+    >
+      <ItemLink chat={chat} />
+      <ItemMenu
+        title={title}
+        isArchived={chat.archived}
+        onRename={() => setAsks("title")}
+        onArchive={() => change.mutate({ archived: !chat.archived }, { onError: onProblem })}
+        onDelete={() => setAsks("deletion")}
+      />
+      {asks === "deletion" && (
+        <ConfirmDialog
+          title={t("history.deleteTitle", { title })}
+          confirm={t("history.delete")}
+          isBusy={remove.isPending}
+          onConfirm={() => remove.mutate()}
+          onCancel={() => setAsks(undefined)}
+        >
+          <p>{t("history.deleteNote")}</p>
+          {remove.error && <ProblemNote error={remove.error} />}
+        </ConfirmDialog>
+      )}
+    </div>
   );
 }

@@ -1,22 +1,40 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { chatsQuery } from "../api/queries";
 import { Button } from "../ui/Button";
 import { Icon } from "../ui/Icon";
 import { ProblemNote } from "../ui/ProblemNote";
-import { HistoryItem } from "./HistoryItem";
+import { useShortcut } from "../ui/shortcuts";
+import { useSettled } from "../ui/use_settled";
+import { HistoryList } from "./HistoryList";
+import { chatsQuery } from "./queries";
+import { SearchField } from "./SearchField";
 import { useNewChat } from "./use_new_chat";
 
+/** One's chats: those in use or the archived ones, all or those in which something is found. */
 export function HistoryPane() {
   const { t } = useTranslation();
-  const chats = useInfiniteQuery(chatsQuery);
+  const [typed, setTyped] = useState("");
+  const [archived, setArchived] = useState(false);
+  const [problem, setProblem] = useState<unknown>();
+  const words = useSettled(typed.trim());
+  const { data, error, isSuccess, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } = useInfiniteQuery(
+    chatsQuery({ archived, words }),
+  );
   const newChat = useNewChat();
-  const items = chats.data?.pages.flatMap((page) => page.items) ?? [];
-  const error = chats.error ?? newChat.error;
+  useShortcut("n", t("history.new"), () => newChat.mutate());
+  const chats = useMemo(() => data?.pages.flatMap((page) => page.items) ?? [], [data]);
+  const failed = error ?? newChat.error ?? problem;
+  const retry = () => {
+    setProblem(undefined);
+    newChat.reset();
+    void refetch();
+  };
   return (
     <section aria-label={t("history.title")} className="flex h-full min-h-0 flex-col border-r border-line">
-      <header className="flex items-center gap-2 px-4 pt-3 pb-2">
-        <h2 className="flex-1 font-semibold">{t("history.title")}</h2>
+      <header className="flex items-center gap-2 px-3.5 pt-3 pb-1">
+        <h2 className="sr-only">{t("history.title")}</h2>
+        <SearchField value={typed} onChange={setTyped} />
         <Button
           look="primary"
           aria-label={t("history.new")}
@@ -26,24 +44,28 @@ export function HistoryPane() {
           <Icon name="plus" />
         </Button>
       </header>
-      {error && (
+      {failed != null && (
         <div className="p-2">
-          <ProblemNote error={error} onRetry={() => void chats.refetch()} />
+          <ProblemNote error={failed} onRetry={retry} />
         </div>
       )}
-      <ul className="min-h-0 flex-1 overflow-auto px-2 pb-4">
-        {items.map((chat) => (
-          <HistoryItem key={chat.chatId} chat={chat} />
-        ))}
-        {chats.isSuccess && items.length === 0 && <li className="px-2 text-muted">{t("history.empty")}</li>}
-        {chats.hasNextPage && (
-          <li>
-            <Button look="quiet" onClick={() => void chats.fetchNextPage()}>
-              {t("history.more")}
-            </Button>
-          </li>
-        )}
-      </ul>
+      {isSuccess && chats.length === 0 && (
+        <p role="status" className="px-4 pt-3 text-muted">
+          {words ? t("history.noneFound", { words }) : archived ? t("history.noneArchived") : t("history.empty")}
+        </p>
+      )}
+      <HistoryList
+        key={`${archived} ${words}`}
+        chats={chats}
+        hasMore={hasNextPage && !isFetchingNextPage && !error}
+        onMore={() => void fetchNextPage()}
+        onProblem={setProblem}
+      />
+      <footer className="border-t border-line px-2 py-1">
+        <Button look="quiet" onClick={() => setArchived(!archived)}>
+          {archived ? t("history.showInUse") : t("history.showArchived")}
+        </Button>
+      </footer>
     </section>
   );
 }

@@ -2,9 +2,8 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { answered, api, keyed } from "../api/client";
-import { chatsQuery } from "../api/queries";
 
-/** Makes a chat and opens it. */
+/** Makes a chat and opens it. Its title is a default: its first message gives it another. */
 export function useNewChat() {
   const { t } = useTranslation();
   const [, navigate] = useLocation();
@@ -15,7 +14,7 @@ export function useNewChat() {
       return answered(api.POST("/api/chat-opencode-history", { params: keyed(), body }));
     },
     onSuccess: async (chat) => {
-      await client.invalidateQueries({ queryKey: chatsQuery.queryKey });
+      await client.invalidateQueries({ queryKey: ["chats"] });
       navigate(`/chats/${chat.chatId}`);
     },
   });

@@ -1,0 +1,12 @@
+import { useSyncExternalStore } from "react";
+
+/** Whether the page is on the screen, not in a tab behind another one. */
+export function useIsSeen(): boolean {
+  return useSyncExternalStore(
+    (listener) => {
+      document.addEventListener("visibilitychange", listener);
+      return () => document.removeEventListener("visibilitychange", listener);
+    },
+    () => document.visibilityState === "visible",
+  );
+}
