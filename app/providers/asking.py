@@ -42,6 +42,10 @@ class Reply:
     answers: Mapping[str, list[str]] | None = None
 
 
+Encode = Callable[["Request", "Reply"], bytes]
+"""Writes a reply as a line for the agent."""
+
+
 class Asking:
     """The open requests of a turn.
 
@@ -49,7 +53,7 @@ class Asking:
     A `deny` of the policy still holds, because the policy is asked first each time.
     """
 
-    def __init__(self, launch: Launch, outbox: Outbox, encode: Callable[[Request, Reply], bytes]) -> None:
+    def __init__(self, launch: Launch, outbox: Outbox, encode: Encode) -> None:
         self._launch, self._outbox, self._encode = launch, outbox, encode
         self._judged: dict[str, Request] = {}  # at the policy, by the agent's id
         self._open: dict[str, Request] = {}  # at a person, by ours

@@ -12,18 +12,16 @@ from typing import Any
 from app.domain import jsontext
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
-from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import NOTHING, Launch, SendInput, Step
+from app.domain.turn import Launch, SendInput
 from app.providers.acp import endings, wire
 from app.providers.acp.agents import WORKSPACE, AcpAgent
 from app.providers.acp.drafts import Drafts, text_of
 from app.providers.acp.forms import content_of, questions_of
 from app.providers.acp.history import History
 from app.providers.acp.usage import used_of
-from app.providers.asking import NO_REPLY_MESSAGE, Asking, Reply, Request
-from app.providers.ending import LastWords, outcome_of_exit
-from app.providers.outbox import Outbox
+from app.providers.agent_turn import AgentTurn
+from app.providers.asking import NO_REPLY_MESSAGE, Reply, Request
 from app.providers.speech import Speech, SpeechKind
 from app.providers.steering import Steering
 from app.providers.todo_list import TodoList
@@ -35,67 +33,35 @@ _STATUSES = {"pending": "pending", "in_progress": "in_progress", "completed": "c
 _DECIMALS = 8
 
 
-class AcpTurn:
+class AcpTurn(AgentTurn):
     """See the module."""
 
+    _queue: Steering
+
     def __init__(self, launch: Launch, agent: AcpAgent) -> None:
-        self._launch, self._agent = launch, agent
-        self._outbox = Outbox(launch.attempt)
+        super().__init__(launch, encode=self._encode, classify=endings.failure_of_words)
+        self._agent = agent
         self._speech = Speech(launch, self._outbox)
         self._drafts = Drafts(ToolCalls(self._outbox))
         self._todos = TodoList(self._outbox)
-        self._asking = Asking(launch, self._outbox, self._encode)
-        self._steering = Steering(launch, self._outbox, self._steer_or_refuse)
+        self._queue = Steering(launch, self._outbox, self._steer_or_refuse)
         self._history = History()
-        self._words = LastWords()
         self._sent: dict[str, str] = {}  # our requests without an answer: id -> method
         self._asked: dict[str, tuple[Any, Mapping[str, Any]]] = {}  # the agent's, by our name: its id and its params
         self._wishes: list[tuple[str, dict[str, Any]]] = []  # to be granted before the prompt
         self._session_id = ""
-        self._prompted = self._stopped = self._spoke = self._can_steer = self._refused = False
+        self._prompted = self._can_steer = self._refused = False
         self._saying: tuple[SpeechKind, str] | None = None
         self._said = ""  # the last text
         self._pieces = self._led_back = 0
         self._cost: float | None = None
 
-    def step(self, record: Record) -> Step:
-        match record.kind:
-            case "spawn":
-                self._request("initialize", **wire.INTRODUCTION)
-            case "out":
-                self._on_line(record.data)
-            case "ctl":
-                self._on_control(record.json())
-            case "err":
-                self._words.add(record.data)
-            case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
-            case "exit":
-                self._on_exit(record)
-            case _:
-                return NOTHING
-        return self._outbox.take()
-
     # --- what the platform says
 
-    def _on_control(self, control: Mapping[str, Any]) -> None:
-        match control.get("type"):
-            case "verdict":
-                self._asking.on_verdict(control)
-            case "answer":
-                self._asking.on_answer(control)
-            case "expire":
-                self._asking.on_expiry(control)
-            case "steer":
-                self._steering.take(control)
-            case "stop" if not self._stopped and not self._outbox.finished:
-                self._stopped = True
-                self._steering.close()
-                self._asking.cancel_all(control.get("by"))
-                self._cancel()
+    def _on_spawn(self) -> None:
+        self._request("initialize", **wire.INTRODUCTION)
 
-    def _cancel(self) -> None:
+    def _interrupt(self) -> None:
         """Withdraw what the agent waits for and cancel its turn; before the prompt there is none, and none is begun."""
         for name, (id_, params) in self._asked.items():
             answer: Mapping[str, Any] = {"action": "cancel"} if "options" not in params else wire.CANCELLED
@@ -109,7 +75,7 @@ class AcpTurn:
         if self._can_steer:
             self._steer(name, text)
         else:
-            self._steering.refused(name, "it takes none while it works.")
+            self._queue.refused(name, "it takes none while it works.")
 
     def _steer(self, name: str, text: str) -> None:
         extra = {"steering": {"idleBehavior": "promptRequired"}}
@@ -188,9 +154,9 @@ class AcpTurn:
     def _on_steered(self, name: str, line: Mapping[str, Any]) -> None:
         """Take what became of a steer; one that found no turn came after its end."""
         if "error" in line:
-            self._steering.refused(name, str(line["error"].get("message")))
+            self._queue.refused(name, str(line["error"].get("message")))
         elif (line.get("result") or {}).get("outcome") == "injected":
-            self._steering.taken(name)
+            self._queue.taken(name)
 
     def _on_introduction(self, result: Mapping[str, Any]) -> None:
         version = result.get("protocolVersion")
@@ -254,7 +220,7 @@ class AcpTurn:
             self._prompted = True
             text = self._history.prompt_for(self._launch)
             self._request(PROMPT, sessionId=self._session_id, prompt=wire.text_prompt(text))
-            self._steering.open()
+            self._queue.open()
 
     def _on_request(self, id_: Any, method: str, params: Mapping[str, Any]) -> None:
         name = str(id_)
@@ -367,19 +333,6 @@ class AcpTurn:
             self._outbox.finish(RunStatus.FAILED, "error", endings.failure_of_error(error, self._said))
         else:
             self._outbox.finish(RunStatus.FAILED, *endings.failure_of_refusal(method, error))
-
-    def _on_exit(self, record: Record) -> None:
-        if self._outbox.finished:
-            return
-        self._asking.cancel_all(None)
-        outcome = outcome_of_exit(
-            record,
-            stopped=self._stopped,
-            spoke=self._spoke,
-            words=str(self._words),
-            classify=endings.failure_of_words,
-        )
-        self._outbox.finish_dead(outcome)
 
     def _close(self) -> None:
         self._interrupt_speech()

@@ -7,10 +7,10 @@ from typing import Any
 
 from app.domain import jsontext
 from app.domain.failure import Failure, FailureCode
-from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import CONTINUE_MESSAGE, NOTHING, Launch, SendInput, Step
-from app.providers.asking import Asking, Request
+from app.domain.turn import CONTINUE_MESSAGE, Launch, SendInput
+from app.providers.agent_turn import AgentTurn
+from app.providers.asking import Request
 from app.providers.claude_code import wire
 from app.providers.claude_code.endings import failure_of_result, failure_of_words
 from app.providers.claude_code.identity import continue_uuid, prompt_uuid
@@ -18,28 +18,23 @@ from app.providers.claude_code.queue import Queue
 from app.providers.claude_code.speech import Speech
 from app.providers.claude_code.tools import Tools, kind_of, questions_of, title_of
 from app.providers.claude_code.usage import Usage
-from app.providers.ending import LastWords, outcome_of_exit
-from app.providers.outbox import Outbox
 
 INITIALIZE = "initialize"
 USAGE = "usage"
 INTERRUPT = "interrupt"
 
 
-class ClaudeCodeTurn:
+class ClaudeCodeTurn(AgentTurn):
     """See the module."""
 
+    _queue: Queue
+
     def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-        self._outbox = Outbox(launch.attempt)
+        super().__init__(launch, encode=wire.reply, classify=failure_of_words)
         self._speech = Speech(launch, self._outbox)
         self._tools = Tools(self._outbox)
         self._usage = Usage(self._outbox)
-        self._asking = Asking(launch, self._outbox, wire.reply)
         self._queue = Queue(launch, self._outbox, self._send)
-        self._words = LastWords()
-        self._stopped = False
-        self._spoke = False
         self._usage_asked = 0
         self._begun = False
         self._lines: dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -53,25 +48,6 @@ class ClaudeCodeTurn:
             "command_lifecycle": self._on_lifecycle,
             "result": self._on_result,
         }
-
-    def step(self, record: Record) -> Step:
-        match record.kind:
-            case "spawn":
-                self._on_spawn()
-            case "out":
-                self._on_line(record.data)
-            case "ctl":
-                self._on_control(record.json())
-            case "err":
-                self._words.add(record.data)
-            case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
-            case "exit":
-                self._on_exit(record)
-            case _:
-                return NOTHING
-        return self._outbox.take()
 
     # --- what the platform says
 
@@ -88,23 +64,7 @@ class ClaudeCodeTurn:
         message = self._launch.resume.message if self._launch.resume else CONTINUE_MESSAGE
         self._send("continue", wire.user_message(message, continue_uuid(self._launch)))
 
-    def _on_control(self, control: Mapping[str, Any]) -> None:
-        match control.get("type"):
-            case "verdict":
-                self._asking.on_verdict(control)
-            case "answer":
-                self._asking.on_answer(control)
-            case "expire":
-                self._asking.on_expiry(control)
-            case "steer":
-                self._queue.take(control)
-            case "stop" if not self._stopped and not self._outbox.finished:
-                self._stopped = True
-                self._queue.close()
-                self._asking.cancel_all(control.get("by"))
-                self._interrupt(1)
-
-    def _interrupt(self, number: int) -> None:
+    def _interrupt(self, number: int = 1) -> None:
         key = f"{INTERRUPT}:{number}"
         self._send(key, wire.request(self._request_id(key), "interrupt"))
 
@@ -231,16 +191,6 @@ class ClaudeCodeTurn:
             self._outbox.finish(RunStatus.FAILED, reason, failure)
         else:
             self._outbox.finish(RunStatus.SUCCEEDED, str(line.get("stop_reason") or "end_turn"))
-
-    def _on_exit(self, record: Record) -> None:
-        if self._outbox.finished:
-            return
-        self._asking.cancel_all(None)
-        words = str(self._words)
-        outcome = outcome_of_exit(
-            record, stopped=self._stopped, spoke=self._spoke, words=words, classify=failure_of_words
-        )
-        self._outbox.finish_dead(outcome)
 
 
 def _request_of(request_id: str, request: Mapping[str, Any]) -> Request:

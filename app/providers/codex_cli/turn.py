@@ -7,16 +7,14 @@ from typing import Any
 
 from app.domain import jsontext
 from app.domain.events import EventType
-from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import NOTHING, Launch, SendInput, Step
-from app.providers.asking import Asking, Reply, Request
+from app.domain.turn import Launch, SendInput
+from app.providers.agent_turn import AgentTurn
+from app.providers.asking import Reply, Request
 from app.providers.codex_cli import wire
 from app.providers.codex_cli.endings import failure_of_error, failure_of_refusal, failure_of_words
 from app.providers.codex_cli.items import COMMAND, PATCH, call_of, command_of, finish
 from app.providers.codex_cli.queue import Queue
-from app.providers.ending import LastWords, outcome_of_exit
-from app.providers.outbox import Outbox
 from app.providers.speech import Speech
 from app.providers.todo_list import TodoList
 from app.providers.tool_calls import ToolCalls
@@ -38,23 +36,22 @@ def prompt_mark(run_id: str) -> str:
     return f"paddock-{run_id}"
 
 
-class CodexTurn:
+class CodexTurn(AgentTurn):
     """See the module."""
 
+    _queue: Queue
+
     def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-        self._outbox = Outbox(launch.attempt)
+        super().__init__(launch, encode=self._encode, classify=failure_of_words)
         self._speech = Speech(launch, self._outbox)
         self._calls = ToolCalls(self._outbox)
         self._todos = TodoList(self._outbox)
-        self._asking = Asking(launch, self._outbox, self._encode)
         self._queue = Queue(launch, self._outbox, self._tell)
-        self._words = LastWords()
         self._rpc_ids: dict[str, Any] = {}
         self._sent: dict[str, str] = {}  # our requests without an answer: id -> method
         self._thread_id = ""
         self._turn_id = ""
-        self._stopped = self._interrupted = self._spoke = False
+        self._interrupted = False
         self._used: dict[str, int] = {}
         self._turns = 0  # beside the first
         self._waits = 0  # for a network, with nothing said between them
@@ -81,42 +78,10 @@ class CodexTurn:
             "warning": lambda params: self._outbox.warn_once("agent_warning", str(params.get("message"))),
         }
 
-    def step(self, record: Record) -> Step:
-        match record.kind:
-            case "spawn":
-                self._request("initialize", clientInfo=_CLIENT, capabilities={"experimentalApi": True})
-            case "out":
-                self._on_line(record.data)
-            case "ctl":
-                self._on_control(record.json())
-            case "err":
-                self._words.add(record.data)
-            case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
-            case "exit":
-                self._on_exit(record)
-            case _:
-                return NOTHING
-        return self._outbox.take()
-
     # --- what the platform says
 
-    def _on_control(self, control: Mapping[str, Any]) -> None:
-        match control.get("type"):
-            case "verdict":
-                self._asking.on_verdict(control)
-            case "answer":
-                self._asking.on_answer(control)
-            case "expire":
-                self._asking.on_expiry(control)
-            case "steer":
-                self._queue.take(control)
-            case "stop" if not self._stopped and not self._outbox.finished:
-                self._stopped = True
-                self._queue.close()
-                self._asking.cancel_all(control.get("by"))
-                self._interrupt()
+    def _on_spawn(self) -> None:
+        self._request("initialize", clientInfo=_CLIENT, capabilities={"experimentalApi": True})
 
     def _interrupt(self) -> None:
         """Interrupt the turn, and end what it left running: the interrupt alone does not end a command."""
@@ -324,16 +289,6 @@ class CodexTurn:
         else:
             error = turn.get("error") or {"message": f"Codex ended the turn: {turn.get('status')}."}
             self._outbox.finish(RunStatus.FAILED, str(turn.get("status")), failure_of_error(error))
-
-    def _on_exit(self, record: Record) -> None:
-        if self._outbox.finished:
-            return
-        self._asking.cancel_all(None)
-        words = str(self._words)
-        outcome = outcome_of_exit(
-            record, stopped=self._stopped, spoke=self._spoke, words=words, classify=failure_of_words
-        )
-        self._outbox.finish_dead(outcome)
 
 
 def _question(asked: Mapping[str, Any]) -> dict[str, Any]:

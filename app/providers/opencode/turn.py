@@ -7,11 +7,10 @@ from typing import Any
 
 from app.domain import jsontext
 from app.domain.failure import Failure
-from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import NOTHING, Launch, SendInput, Step
-from app.providers.asking import Asking, Reply, Request
-from app.providers.ending import LastWords, outcome_of_exit
+from app.domain.turn import Launch, SendInput
+from app.providers.agent_turn import AgentTurn
+from app.providers.asking import Reply, Request
 from app.providers.opencode import wire
 from app.providers.opencode.endings import (
     ABORTED,
@@ -24,7 +23,6 @@ from app.providers.opencode.endings import (
 )
 from app.providers.opencode.parts import Parts, kind_of, title_of
 from app.providers.opencode.queue import Queue
-from app.providers.outbox import Outbox
 from app.providers.speech import Speech
 from app.providers.todo_list import TodoList
 from app.providers.tool_calls import ToolCalls
@@ -35,24 +33,24 @@ RETRIES = 3
 _STATUSES = ("pending", "in_progress", "completed")
 
 
-class OpenCodeTurn:
+class OpenCodeTurn(AgentTurn):
     """See the module."""
 
+    _queue: Queue
+
     def __init__(self, launch: Launch, model: str) -> None:
-        self._launch, self._model = launch, model
-        self._outbox = Outbox(launch.attempt)
+        super().__init__(launch, encode=self._encode, classify=failure_of_words)
+        self._model = model
         self._speech = Speech(launch, self._outbox)
         self._calls = ToolCalls(self._outbox)
         self._parts = Parts(self._outbox, self._speech, self._calls)
         self._todos = TodoList(self._outbox)
-        self._asking = Asking(launch, self._outbox, self._encode)
         self._queue = Queue(launch, self._outbox, self._steer)
-        self._words = LastWords()
         self._session_id = ""
         self._children: dict[str, str | None] = {}  # sessions of sub-agents: id -> the call that made it
         self._roles: dict[str, str] = {}  # of messages
         self._asked: set[str] = set()
-        self._prompted = self._busy = self._stopped = self._spoke = False
+        self._prompted = self._busy = False
         self._error: Failure | None = None
         self._events: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "session.created": self._on_session,
@@ -73,41 +71,14 @@ class OpenCodeTurn:
             "question.rejected": lambda it: self._asking.withdraw(str(it["requestID"])),
         }
 
-    def step(self, record: Record) -> Step:
-        match record.kind:
-            case "out":
-                self._on_line(record.data)
-            case "ctl":
-                self._on_control(record.json())
-            case "err":
-                self._words.add(record.data)
-            case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
-            case "exit":
-                self._on_exit(record)
-            case _:
-                return NOTHING
-        return self._outbox.take()
-
     # --- what the platform says
 
-    def _on_control(self, control: Mapping[str, Any]) -> None:
-        match control.get("type"):
-            case "verdict":
-                self._asking.on_verdict(control)
-            case "answer":
-                self._asking.on_answer(control)
-            case "expire":
-                self._asking.on_expiry(control)
-            case "steer":
-                self._queue.take(control)
-            case "stop" if not self._stopped and not self._outbox.finished:
-                self._stopped = True
-                self._queue.close()
-                self._asking.cancel_all(control.get("by"))
-                if self._prompted:
-                    self._abort()
+    def _on_spawn(self) -> None:
+        """The bridge speaks first."""
+
+    def _interrupt(self) -> None:
+        if self._prompted:
+            self._abort()
 
     def _abort(self) -> None:
         self._request("abort", "POST", f"/session/{self._session_id}/abort", {})
@@ -317,16 +288,6 @@ class OpenCodeTurn:
         self._calls.close()
         self._asking.cancel_all(None)
         self._outbox.finish(status, reason, failure)
-
-    def _on_exit(self, record: Record) -> None:
-        if self._outbox.finished:
-            return
-        self._asking.cancel_all(None)
-        words = str(self._words)
-        outcome = outcome_of_exit(
-            record, stopped=self._stopped, spoke=self._spoke, words=words, classify=failure_of_words
-        )
-        self._outbox.finish_dead(outcome)
 
 
 def _question(number: int, asked: Mapping[str, Any]) -> dict[str, Any]:
