@@ -1,6 +1,6 @@
 """The portal's tools for tests: Node of the virtual environment, and what is made for the portal from the server's code.
 
-`python -m tests.support.portal` writes the files that are committed: the types of the API and the recorded runs with the chunks
+`python -m tests.support.portal` writes the files that are committed: the types of the API and the recorded runs with the message
 that the server makes of them.
 """
 
@@ -15,10 +15,13 @@ from typing import Any
 from flask import Flask
 
 from app.domain.events import Event, envelope
+from app.models import AgentRun
+from app.services import chat_pages
+from app.services.chat_pages import Turn
 from cli import install
 from tests.golden import transcripts
 from web import nouns, openapi, routing
-from web.projections.ui_message import UiMessageStream
+from web.projections.messages import messages_of
 
 PORTAL = Path(__file__).resolve().parents[2] / "portal"
 TYPES = PORTAL / "src" / "api" / "schema.d.ts"
@@ -65,17 +68,18 @@ def types() -> str:
 
 
 def recorded() -> dict[str, str]:
-    """Return recorded runs by file name: their envelopes, and for each the chunks of the server's projection."""
+    """Return recorded runs by file name: their envelopes, and the parts of the message that the server makes of them."""
     return {f"{scene}.json": _recorded(scene) for scene in SCENES}
 
 
 def _recorded(scene: str) -> str:
     events = list(_events(scene))
-    projection = UiMessageStream()
-    told = [
-        {"envelope": envelope(event, "ses_golden", "trc_golden"), "chunks": projection.project(event)}
-        for event in events
-    ]
+    last = len(events)
+    run = AgentRun(id="run_golden", prompt="?", status="succeeded", attempt=1, last_seq=last, created_at=START)
+    run.finished_at = START + last
+    shown = [event for event in events if event.type in chat_pages.SHOWN]
+    (_, answer) = messages_of([Turn(run, shown, 1, last, begins=True, ends=True)], {})
+    told = {"events": [envelope(event, "ses_golden", "trc_golden") for event in events], "parts": answer["parts"]}
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 

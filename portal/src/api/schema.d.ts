@@ -502,6 +502,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The portal at who is signed in. */
+        get: operations["show_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/assets/{name}": {
         parameters: {
             query?: never;
@@ -545,6 +562,23 @@ export interface paths {
         };
         /** An icon of the portal as an installed program. */
         get: operations["get_icon"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The portal at what people are asked. */
+        get: operations["show_inbox"];
         put?: never;
         post?: never;
         delete?: never;
@@ -613,8 +647,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Tell what a run of this provider would lack. Starts nothing and costs nothing. */
-        post: operations["preflight"];
+        /**
+         * Tell what a run of this provider would lack, each with what to do. Starts nothing and costs nothing, but for `trialCall`: with
+         * @description it the agent answers one short message, where nothing is seen to be missing.
+         */
+        post: operations["look_ahead"];
         delete?: never;
         options?: never;
         head?: never;
@@ -662,7 +699,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a page of a run's log. `nextCursor` is null once the closed log was read to its end. */
+        /** Read a page of a run's log, from either end, of some types alone. `nextCursor` is null once the closed log was read to its end. */
         get: operations["list_events"];
         put?: never;
         post?: never;
@@ -686,6 +723,26 @@ export interface paths {
         get: operations["explain_run"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell the agent of a run something while it works. 200 once it has it, 202 where it had not within `timeoutMs`, 409
+         * @description `not_steerable` where it does not take it.
+         */
+        post: operations["steer_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1059,7 +1116,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read what changed since the session's start, or since a snapshot; as a patch too. */
+        /** Read what changed since the session's start, or since a snapshot: as one patch, or file by file. */
         get: operations["get_diff"];
         put?: never;
         post?: never;
@@ -1093,7 +1150,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read part of a file as bytes. X-Size tells the size of the whole. */
+        /**
+         * Read part of a file as bytes. X-Size tells the size of the whole, X-Content whether it reads as `text` or is `binary`, X-Source,
+         * @description X-Snapshot-Id and X-Saved-At where it was read.
+         */
         get: operations["get_file"];
         put?: never;
         post?: never;
@@ -1159,6 +1219,103 @@ export interface components {
             pending: number;
         };
         /**
+         * AnswerMessage
+         * @description What a run did; `id` is the run's.
+         */
+        AnswerMessage: {
+            /** Id */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            role: "assistant";
+            /** Parts */
+            parts: components["schemas"]["ChatPart"][];
+            metadata: components["schemas"]["AnswerMetadata"];
+        };
+        /**
+         * AnswerMetadata
+         * @description Of a run: the message is its log from `firstSeq` to `lastSeq`; a run at work is followed from there (`stream?cursor=lastSeq`). Not
+         *     `begins`, or not `ends`: the rest of it is on the page before, or after.
+         */
+        AnswerMetadata: {
+            /** Runid */
+            runId: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
+            /** Firstseq */
+            firstSeq: number;
+            /** Lastseq */
+            lastSeq: number;
+            /** Begins */
+            begins: boolean;
+            /** Ends */
+            ends: boolean;
+            /** Provider */
+            provider: string;
+            /**
+             * Model
+             * @default null
+             */
+            model?: string | null;
+            /** Attempt */
+            attempt: number;
+            usage: components["schemas"]["Usage"];
+            /** @default null */
+            waitingFor?: components["schemas"]["WaitingFor"] | null;
+            /**
+             * Stoprequestedat
+             * @default null
+             */
+            stopRequestedAt?: string | null;
+            /**
+             * Stopreason
+             * @default null
+             */
+            stopReason?: string | null;
+            /**
+             * Failurecode
+             * @default null
+             */
+            failureCode?: ("agent_error" | "provider_no_output" | "auth_missing" | "model_invalid" | "capability_missing" | "required_paths_missing" | "setup_failed" | "timed_out" | "budget_exceeded" | "sandbox_lost" | "worker_lost" | "poison" | "transport_error" | "incomplete") | null;
+            /**
+             * Failuremessage
+             * @default null
+             */
+            failureMessage?: string | null;
+            /**
+             * Remedy
+             * @default null
+             */
+            remedy?: string | null;
+            /**
+             * Retryable
+             * @default null
+             */
+            retryable?: boolean | null;
+            /**
+             * Logremoved
+             * @default null
+             */
+            logRemoved?: boolean | null;
+            /** Createdat */
+            createdAt: string;
+            /**
+             * Startedat
+             * @default null
+             */
+            startedAt?: string | null;
+            /**
+             * Finishedat
+             * @default null
+             */
+            finishedAt?: string | null;
+        };
+        /**
          * AnswerView
          * @description What a person answered: `reply` holds `decision` and `message`, or `answers` by question id.
          */
@@ -1173,6 +1330,26 @@ export interface components {
             reply: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * AskedCall
+         * @description The call that an approval is about. `name` is the agent's own name of the tool.
+         */
+        AskedCall: {
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @default null
+             */
+            kind?: ("read" | "edit" | "execute" | "search" | "fetch" | "think" | "other") | null;
+            /**
+             * Input
+             * @default null
+             */
+            input?: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * AttemptView
@@ -1331,6 +1508,27 @@ export interface components {
             maxSeconds?: number | null;
         };
         /**
+         * BudgetView
+         * @description What a run may use that names no such limit itself.
+         */
+        BudgetView: {
+            /**
+             * Maxtokens
+             * @default null
+             */
+            maxTokens?: number | null;
+            /**
+             * Maxcostusd
+             * @default null
+             */
+            maxCostUsd?: number | null;
+            /**
+             * Maxseconds
+             * @default null
+             */
+            maxSeconds?: number | null;
+        };
+        /**
          * BundleView
          * @description An uploaded git bundle; name it as `repo.bundleId` of a new session.
          */
@@ -1380,6 +1578,20 @@ export interface components {
             seq?: number | null;
         };
         /**
+         * CallbacksView
+         * @description What an external executor has called back: how many, how many of them have not taken effect yet, and when.
+         */
+        CallbacksView: {
+            /** Count */
+            count: number;
+            /** Waiting */
+            waiting: number;
+            /** Firstat */
+            firstAt: string;
+            /** Lastat */
+            lastAt: string;
+        };
+        /**
          * ChatChange
          * @description What is left out stays as it is. `provider` and `model` are those of the next runs; `model: null` is the provider's own. Messages
          *     cannot be sent: they are what the runs' events say.
@@ -1424,6 +1636,16 @@ export interface components {
              */
             model?: string | null;
         };
+        /**
+         * ChatMessage
+         * @description A message of a chat, told apart by `role`.
+         */
+        ChatMessage: components["schemas"]["PromptMessage"] | components["schemas"]["AnswerMessage"];
+        /**
+         * ChatPart
+         * @description A part of what a run did, told apart by `type`.
+         */
+        ChatPart: components["schemas"]["TextPart"] | components["schemas"]["ReasoningPart"] | components["schemas"]["ToolPart"] | components["schemas"]["RequestedPart"] | components["schemas"]["ResolvedPart"] | components["schemas"]["UserMessagePart"] | components["schemas"]["WarningPart"];
         /**
          * ChatRead
          * @description What was seen: the news as of `newsAt`, unchanged from a chat's view; left out: all there is now.
@@ -1559,15 +1781,14 @@ export interface components {
             /** Updatedat */
             updatedAt: string;
             /** Messages */
-            messages: {
-                [key: string]: unknown;
-            }[];
+            messages: components["schemas"]["ChatMessage"][];
             /** Previouscursor */
             previousCursor: string | null;
         };
         /**
          * Check
-         * @description One thing that a run needs.
+         * @description One thing that a run needs: `executor`, `binary`, `version`, `credentials`, `model`, `breaker`, `trialCall`. Where it is not ok,
+         *     what kind of failure a run would end with.
          */
         Check: {
             /** Name */
@@ -1581,6 +1802,34 @@ export interface components {
              * @default null
              */
             remedy?: string | null;
+            /**
+             * Failurecode
+             * @default null
+             */
+            failureCode?: string | null;
+            /**
+             * Failureclass
+             * @default null
+             */
+            failureClass?: string | null;
+            /**
+             * Retryable
+             * @default null
+             */
+            retryable?: boolean | null;
+        };
+        /**
+         * Choice
+         * @description One of the answers that a question offers.
+         */
+        Choice: {
+            /** Label */
+            label: string;
+            /**
+             * Description
+             * @default null
+             */
+            description?: string | null;
         };
         /**
          * CleanupBody
@@ -1639,6 +1888,114 @@ export interface components {
              * @default null
              */
             appliedSeq?: number | null;
+        };
+        /** ContextRestoredData */
+        ContextRestoredData: {
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "fresh" | "native_resume" | "history_replay";
+        } & {
+            [key: string]: unknown;
+        };
+        /** ContextRestoredEvent */
+        ContextRestoredEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "context.restored";
+            data: components["schemas"]["ContextRestoredData"];
+        };
+        /**
+         * CredentialView
+         * @description Something to log in with, by its name. `used` where agents are given it, or what stands for it with the model proxy.
+         */
+        CredentialView: {
+            /** Name */
+            name: string;
+            /** Used */
+            used: boolean;
+        };
+        /**
+         * Diff
+         * @description What changed. `truncated`: the patch was cut, the list of files was not. `savedAt` is the time of the snapshot it was read from.
+         */
+        Diff: {
+            /** Baseline */
+            baseline: string | null;
+            /**
+             * Patch
+             * @default null
+             */
+            patch?: string | null;
+            /** Truncated */
+            truncated: boolean;
+            /** Files */
+            files: components["schemas"]["DiffFile"][];
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "live" | "snapshot" | "none";
+            /** Snapshotid */
+            snapshotId: string | null;
+            /** Savedat */
+            savedAt: string | null;
+        };
+        /**
+         * DiffFile
+         * @description A file that changed. A `binary` one has no lines to count; one that is `tooLarge` has no patch here. These two and `patch` are there
+         *     in the form `files`.
+         */
+        DiffFile: {
+            /** Path */
+            path: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "added" | "modified" | "deleted";
+            /**
+             * Additions
+             * @default null
+             */
+            additions?: number | null;
+            /**
+             * Deletions
+             * @default null
+             */
+            deletions?: number | null;
+            /**
+             * Binary
+             * @default null
+             */
+            binary?: boolean | null;
+            /**
+             * Toolarge
+             * @default null
+             */
+            tooLarge?: boolean | null;
+            /**
+             * Patch
+             * @default null
+             */
+            patch?: string | null;
         };
         /**
          * Done
@@ -1746,15 +2103,19 @@ export interface components {
         };
         /**
          * EventPage
-         * @description Events after a cursor. `nextCursor` is always there while the log is open: ask again with it.
+         * @description Events in their order. `nextCursor` is always there while the log is open: ask again with it. `previousCursor`, of a page that was
+         *     asked for with `before`, is the `before` of the page that comes before it; left out at the log's beginning.
          */
         EventPage: {
             /** Items */
-            items: {
-                [key: string]: unknown;
-            }[];
+            items: components["schemas"]["RunEvent"][];
             /** Nextcursor */
             nextCursor: string | null;
+            /**
+             * Previouscursor
+             * @default null
+             */
+            previousCursor?: string | null;
         };
         /**
          * ExplanationView
@@ -1786,6 +2147,8 @@ export interface components {
             lastInput?: components["schemas"]["LastInputView"] | null;
             /** Commands */
             commands: components["schemas"]["CommandView"][];
+            /** @default null */
+            callbacks?: components["schemas"]["CallbacksView"] | null;
             /** Requests */
             requests: components["schemas"]["RequestView"][];
             /** @default null */
@@ -1830,6 +2193,147 @@ export interface components {
              * @default null
              */
             remedy?: string | null;
+        };
+        /** HumanLoopRequestedData */
+        HumanLoopRequestedData: {
+            /** Requestid */
+            requestId: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "question" | "approval";
+            /** Title */
+            title: string;
+            /**
+             * Questions
+             * @default null
+             */
+            questions?: components["schemas"]["Question"][] | null;
+            /**
+             * Options
+             * @default null
+             */
+            options?: string[] | null;
+            /** @default null */
+            toolCall?: components["schemas"]["AskedCall"] | null;
+            /**
+             * Toolcallid
+             * @default null
+             */
+            toolCallId?: string | null;
+            /**
+             * Deadlineat
+             * @default null
+             */
+            deadlineAt?: string | null;
+            /**
+             * Rule
+             * @default null
+             */
+            rule?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** HumanLoopRequestedEvent */
+        HumanLoopRequestedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "human_loop.requested";
+            data: components["schemas"]["HumanLoopRequestedData"];
+        };
+        /** HumanLoopResolvedData */
+        HumanLoopResolvedData: {
+            /** Requestid */
+            requestId: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "answered" | "expired" | "superseded" | "canceled";
+            /**
+             * By
+             * @default null
+             */
+            by?: string | null;
+            /** @default null */
+            reply?: components["schemas"]["RequestReply"] | null;
+            /**
+             * Delivery
+             * @default null
+             */
+            delivery?: ("live" | "resumed") | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** HumanLoopResolvedEvent */
+        HumanLoopResolvedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "human_loop.resolved";
+            data: components["schemas"]["HumanLoopResolvedData"];
+        };
+        /** InputBody */
+        InputBody: {
+            /** Text */
+            text: string;
+            /**
+             * Timeoutms
+             * @default 10000
+             */
+            timeoutMs?: number;
+        };
+        /**
+         * InputView
+         * @description What became of a message to a working agent: `taken` (it is the event `seq` of the log), or `pending`.
+         */
+        InputView: {
+            /** Commandid */
+            commandId: string;
+            /** Runid */
+            runId: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "pending" | "taken";
+            /**
+             * Seq
+             * @default null
+             */
+            seq?: number | null;
         };
         /**
          * JournalView
@@ -1975,6 +2479,84 @@ export interface components {
              */
             csrfToken?: string | null;
         };
+        /** MessageDeltaEvent */
+        MessageDeltaEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.delta";
+            data: components["schemas"]["TextDeltaData"];
+        };
+        /**
+         * MessageStopData
+         * @description With role `user`: what a person (`by`) told the agent while it worked, by the command that `POST …/input` answered.
+         */
+        MessageStopData: {
+            /** Messageid */
+            messageId: string;
+            /**
+             * Role
+             * @default null
+             */
+            role?: ("assistant" | "user" | "system") | null;
+            /** Text */
+            text: string;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+            /**
+             * Commandid
+             * @default null
+             */
+            commandId?: string | null;
+            /**
+             * By
+             * @default null
+             */
+            by?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** MessageStopEvent */
+        MessageStopEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.stop";
+            data: components["schemas"]["MessageStopData"];
+        };
         /**
          * MoveBody
          * @description `before` is another queued run of the session; `null`: to the end.
@@ -2076,6 +2658,8 @@ export interface components {
              * @default null
              */
             onDeadline?: ("keep" | "deny") | null;
+            /** @default null */
+            budget?: components["schemas"]["Budget"] | null;
         };
         /**
          * PolicyView
@@ -2106,10 +2690,13 @@ export interface components {
             ok: boolean;
             /** Checks */
             checks: components["schemas"]["Check"][];
+            /** @default null */
+            trial?: components["schemas"]["TrialView"] | null;
         };
         /**
          * PreflightBody
-         * @description `model` is what a run would name.
+         * @description `model` is what a run would name. `trialCall` has the agent answer one short message, as a run of its own; it costs what that
+         *     costs, and `timeoutMs` is the longest wait for it.
          */
         PreflightBody: {
             /**
@@ -2117,6 +2704,16 @@ export interface components {
              * @default null
              */
             model?: string | null;
+            /**
+             * Trialcall
+             * @default false
+             */
+            trialCall?: boolean;
+            /**
+             * Timeoutms
+             * @default 60000
+             */
+            timeoutMs?: number;
         };
         /**
          * Problem
@@ -2177,6 +2774,52 @@ export interface components {
             /** Seenat */
             seenAt: string;
         };
+        /**
+         * PromptMessage
+         * @description What somebody sent.
+         */
+        PromptMessage: {
+            /** Id */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            role: "user";
+            /** Parts */
+            parts: components["schemas"]["PromptPart"][];
+            metadata: components["schemas"]["PromptMetadata"];
+        };
+        /**
+         * PromptMetadata
+         * @description Of a message that somebody sent: `status` is its run's.
+         */
+        PromptMetadata: {
+            /** Runid */
+            runId: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
+            /** Createdat */
+            createdAt: string;
+            /** Userid */
+            userId: string;
+        };
+        /**
+         * PromptPart
+         * @description What somebody sent.
+         */
+        PromptPart: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "text";
+            /** Text */
+            text: string;
+        };
         /** ProviderList */
         ProviderList: {
             /** Items */
@@ -2225,7 +2868,10 @@ export interface components {
              */
             storeAppId?: string | null;
         };
-        /** ProviderView */
+        /**
+         * ProviderView
+         * @description `model` is what a run gets that names none; null leaves it to the agent.
+         */
         ProviderView: {
             /** Kind */
             kind: string;
@@ -2235,6 +2881,18 @@ export interface components {
             installed: boolean;
             /** Version */
             version: string | null;
+            /**
+             * Binary
+             * @default null
+             */
+            binary?: string | null;
+            /**
+             * Model
+             * @default null
+             */
+            model?: string | null;
+            /** Credentials */
+            credentials?: components["schemas"]["CredentialView"][];
             /** Capabilities */
             capabilities: {
                 [key: string]: boolean;
@@ -2262,6 +2920,31 @@ export interface components {
             breaker: components["schemas"]["BreakerView"];
         };
         /**
+         * Question
+         * @description `multiple`: it takes several answers. Answers are texts: those of `options`, or what a person types.
+         */
+        Question: {
+            /** Id */
+            id: string;
+            /** Question */
+            question: string;
+            /**
+             * Header
+             * @default null
+             */
+            header?: string | null;
+            /**
+             * Options
+             * @default null
+             */
+            options?: components["schemas"]["Choice"][] | null;
+            /**
+             * Multiple
+             * @default null
+             */
+            multiple?: boolean | null;
+        };
+        /**
          * QueueItem
          * @description A run's place in the queue. The lease is shown so that one sees who drives it.
          */
@@ -2270,8 +2953,11 @@ export interface components {
             runId: string;
             /** Sessionid */
             sessionId: string;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
             /**
              * Position
              * @default null
@@ -2315,6 +3001,30 @@ export interface components {
             /** Oldestageseconds */
             oldestAgeSeconds: number;
         };
+        /** ReasoningPart */
+        ReasoningPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "reasoning";
+            /** Text */
+            text: string;
+            /**
+             * State
+             * @constant
+             */
+            state: "done";
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        };
         /**
          * ReplyBody
          * @description `decision` for an approval, `answers` for questions.
@@ -2347,22 +3057,23 @@ export interface components {
         ReplyView: {
             /** Requestid */
             requestId: string;
-            /** Outcome */
-            outcome: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "answered" | "expired" | "superseded" | "canceled";
             /** Duplicate */
             duplicate: boolean;
             /**
              * Delivery
              * @default null
              */
-            delivery?: string | null;
+            delivery?: ("live" | "resumed") | null;
             /**
              * Reply
              * @default null
              */
-            reply?: {
-                [key: string]: unknown;
-            } | null;
+            reply?: components["schemas"]["RequestReply"] | null;
             /**
              * By
              * @default null
@@ -2396,8 +3107,37 @@ export interface components {
             ref?: string | null;
         };
         /**
+         * RequestReply
+         * @description What was answered: a decision, or texts by question.
+         */
+        RequestReply: {
+            /**
+             * Decision
+             * @default null
+             */
+            decision?: ("allow" | "allow_always" | "deny") | null;
+            /**
+             * Answers
+             * @default null
+             */
+            answers?: {
+                [key: string]: string[];
+            } | null;
+            /**
+             * Message
+             * @default null
+             */
+            message?: string | null;
+            /**
+             * Expired
+             * @default null
+             */
+            expired?: boolean | null;
+        };
+        /**
          * RequestView
-         * @description A question or an approval. Past its deadline it is `overdue` and still open. `byName` is the name of the user `by`.
+         * @description A question or an approval. Past its deadline it is `overdue` and still open; `timeoutMs` is how long it had. `toolCallId` is that of
+         *     the call in the run's log, `rule` why it is asked. `byName` is the name of the user `by`.
          */
         RequestView: {
             /** Requestid */
@@ -2406,26 +3146,37 @@ export interface components {
             runId: string;
             /** Sessionid */
             sessionId: string;
-            /** Kind */
-            kind: string;
+            /** Sessiontitle */
+            sessionTitle: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "question" | "approval";
             /** Title */
             title: string;
             /**
              * Toolcall
              * @default null
              */
-            toolCall?: {
-                [key: string]: unknown;
-            } | null;
+            toolCall?: components["schemas"]["AskedCall"] | null;
+            /**
+             * Toolcallid
+             * @default null
+             */
+            toolCallId?: string | null;
+            /**
+             * Rule
+             * @default null
+             */
+            rule?: string | null;
             /**
              * Questions
              * @default null
              */
-            questions?: {
-                [key: string]: unknown;
-            }[] | null;
+            questions?: components["schemas"]["Question"][] | null;
             /** Options */
-            options: unknown[];
+            options: string[];
             /** Createdat */
             createdAt: string;
             /**
@@ -2433,20 +3184,23 @@ export interface components {
              * @default null
              */
             deadlineAt?: string | null;
+            /**
+             * Timeoutms
+             * @default null
+             */
+            timeoutMs?: number | null;
             /** Overdue */
             overdue: boolean;
             /**
              * Outcome
              * @default null
              */
-            outcome?: string | null;
+            outcome?: ("answered" | "expired" | "superseded" | "canceled") | null;
             /**
              * Reply
              * @default null
              */
-            reply?: {
-                [key: string]: unknown;
-            } | null;
+            reply?: components["schemas"]["RequestReply"] | null;
             /**
              * By
              * @default null
@@ -2471,7 +3225,37 @@ export interface components {
              * Delivery
              * @default null
              */
-            delivery?: string | null;
+            delivery?: ("live" | "resumed") | null;
+        };
+        /** RequestedPart */
+        RequestedPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-human-loop-requested";
+            /** Id */
+            id: string;
+            data: components["schemas"]["HumanLoopRequestedData"];
+        };
+        /** ResolvedPart */
+        ResolvedPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-human-loop-resolved";
+            /** Id */
+            id: string;
+            data: components["schemas"]["HumanLoopResolvedData"];
         };
         /**
          * Rules
@@ -2482,6 +3266,8 @@ export interface components {
             deadlineSeconds: number | null;
             /** Ondeadline */
             onDeadline: ("keep" | "deny") | null;
+            /** @default null */
+            budget?: components["schemas"]["BudgetView"] | null;
         };
         /**
          * RunAggregate
@@ -2494,8 +3280,11 @@ export interface components {
             sessionId: string;
             /** Taskid */
             taskId: string;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
             /** Attempt */
             attempt: number;
             /** Provider */
@@ -2519,13 +3308,15 @@ export interface components {
             /**
              * Failurecode
              * @default null
+             * @enum {string}
              */
-            failureCode?: string | null;
+            failureCode?: "agent_error" | "provider_no_output" | "auth_missing" | "model_invalid" | "capability_missing" | "required_paths_missing" | "setup_failed" | "timed_out" | "budget_exceeded" | "sandbox_lost" | "worker_lost" | "poison" | "transport_error" | "incomplete";
             /**
              * Failureclass
              * @default null
+             * @enum {string}
              */
-            failureClass?: string | null;
+            failureClass?: "data_issue" | "execution_issue" | "cost_issue" | "spec_issue" | "tool_issue";
             /**
              * Failuremessage
              * @default null
@@ -2541,10 +3332,7 @@ export interface components {
              * @default null
              */
             remedy?: string | null;
-            /** Usage */
-            usage: {
-                [key: string]: unknown;
-            };
+            usage: components["schemas"]["Usage"];
             /** Lastseq */
             lastSeq: number;
             /** Priority */
@@ -2565,6 +3353,36 @@ export interface components {
             finishedAt?: string | null;
             /** Message */
             message: string | null;
+        };
+        /**
+         * RunClosedData
+         * @description Nothing: it is the last event.
+         */
+        RunClosedData: {
+            [key: string]: unknown;
+        };
+        /** RunClosedEvent */
+        RunClosedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "run.closed";
+            data: components["schemas"]["RunClosedData"];
         };
         /**
          * RunCreation
@@ -2644,6 +3462,145 @@ export interface components {
             timeoutMs?: number;
         };
         /**
+         * RunEvent
+         * @description An event of a run's log, told apart by `type`. There will be more types: take what you do not know.
+         */
+        RunEvent: components["schemas"]["RunStatusEvent"] | components["schemas"]["RunStartedEvent"] | components["schemas"]["ContextRestoredEvent"] | components["schemas"]["MessageDeltaEvent"] | components["schemas"]["MessageStopEvent"] | components["schemas"]["ThinkingDeltaEvent"] | components["schemas"]["ThinkingStopEvent"] | components["schemas"]["ToolCallEvent"] | components["schemas"]["ToolOutputEvent"] | components["schemas"]["ToolResultEvent"] | components["schemas"]["TodoUpdateEvent"] | components["schemas"]["HumanLoopRequestedEvent"] | components["schemas"]["HumanLoopResolvedEvent"] | components["schemas"]["UsageUpdateEvent"] | components["schemas"]["WorkspaceSyncedEvent"] | components["schemas"]["WorkspaceSyncFailedEvent"] | components["schemas"]["RunWarningEvent"] | components["schemas"]["RunFinishedEvent"] | components["schemas"]["RunClosedEvent"];
+        /** RunFinishedData */
+        RunFinishedData: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
+            /**
+             * Stopreason
+             * @default null
+             */
+            stopReason?: string | null;
+            /** @default null */
+            usage?: components["schemas"]["Usage"] | null;
+            /**
+             * Failurecode
+             * @default null
+             */
+            failureCode?: ("agent_error" | "provider_no_output" | "auth_missing" | "model_invalid" | "capability_missing" | "required_paths_missing" | "setup_failed" | "timed_out" | "budget_exceeded" | "sandbox_lost" | "worker_lost" | "poison" | "transport_error" | "incomplete") | null;
+            /**
+             * Message
+             * @default null
+             */
+            message?: string | null;
+            /**
+             * Remedy
+             * @default null
+             */
+            remedy?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** RunFinishedEvent */
+        RunFinishedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "run.finished";
+            data: components["schemas"]["RunFinishedData"];
+        };
+        /** RunStartedData */
+        RunStartedData: {
+            /** Provider */
+            provider: string;
+            /**
+             * Model
+             * @default null
+             */
+            model?: string | null;
+            /** Attempt */
+            attempt: number;
+            /** Capabilities */
+            capabilities: {
+                [key: string]: boolean;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /** RunStartedEvent */
+        RunStartedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "run.started";
+            data: components["schemas"]["RunStartedData"];
+        };
+        /** RunStatusData */
+        RunStatusData: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
+            /**
+             * Reason
+             * @default null
+             */
+            reason?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** RunStatusEvent */
+        RunStatusEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "run.status";
+            data: components["schemas"]["RunStatusData"];
+        };
+        /**
          * RunView
          * @description A run. `taskId` is its own id: a plain run is a task of one node.
          */
@@ -2654,8 +3611,11 @@ export interface components {
             sessionId: string;
             /** Taskid */
             taskId: string;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "claimed" | "running" | "waiting_human" | "succeeded" | "failed" | "canceled" | "blocked";
             /** Attempt */
             attempt: number;
             /** Provider */
@@ -2679,13 +3639,15 @@ export interface components {
             /**
              * Failurecode
              * @default null
+             * @enum {string}
              */
-            failureCode?: string | null;
+            failureCode?: "agent_error" | "provider_no_output" | "auth_missing" | "model_invalid" | "capability_missing" | "required_paths_missing" | "setup_failed" | "timed_out" | "budget_exceeded" | "sandbox_lost" | "worker_lost" | "poison" | "transport_error" | "incomplete";
             /**
              * Failureclass
              * @default null
+             * @enum {string}
              */
-            failureClass?: string | null;
+            failureClass?: "data_issue" | "execution_issue" | "cost_issue" | "spec_issue" | "tool_issue";
             /**
              * Failuremessage
              * @default null
@@ -2701,10 +3663,7 @@ export interface components {
              * @default null
              */
             remedy?: string | null;
-            /** Usage */
-            usage: {
-                [key: string]: unknown;
-            };
+            usage: components["schemas"]["Usage"];
             /** Lastseq */
             lastSeq: number;
             /** Priority */
@@ -2723,6 +3682,46 @@ export interface components {
              * @default null
              */
             finishedAt?: string | null;
+        };
+        /**
+         * RunWarningData
+         * @description `commandId`: of the message that a working agent did not get (`not_steered`).
+         */
+        RunWarningData: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /**
+             * Commandid
+             * @default null
+             */
+            commandId?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** RunWarningEvent */
+        RunWarningEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "run.warning";
+            data: components["schemas"]["RunWarningData"];
         };
         /** SandboxView */
         SandboxView: {
@@ -2873,6 +3872,182 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * TextDeltaData
+         * @description `truncated`: more was said than an event carries.
+         */
+        TextDeltaData: {
+            /** Messageid */
+            messageId: string;
+            /**
+             * Role
+             * @default null
+             */
+            role?: ("assistant" | "user" | "system") | null;
+            /** Text */
+            text: string;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TextPart
+         * @description `truncated`: more was said than an event carries. A run whose log was removed has its final text alone, without a place.
+         */
+        TextPart: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "text";
+            /** Text */
+            text: string;
+            /**
+             * State
+             * @constant
+             */
+            state: "done";
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+            /**
+             * Seq
+             * @default null
+             */
+            seq?: number | null;
+            /**
+             * Ts
+             * @default null
+             */
+            ts?: string | null;
+        };
+        /**
+         * TextStopData
+         * @description `text` is the whole.
+         */
+        TextStopData: {
+            /** Messageid */
+            messageId: string;
+            /**
+             * Role
+             * @default null
+             */
+            role?: ("assistant" | "user" | "system") | null;
+            /** Text */
+            text: string;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ThinkingDeltaEvent */
+        ThinkingDeltaEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "thinking.delta";
+            data: components["schemas"]["TextDeltaData"];
+        };
+        /** ThinkingStopEvent */
+        ThinkingStopEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "thinking.stop";
+            data: components["schemas"]["TextStopData"];
+        };
+        /**
+         * TodoItem
+         * @description One thing to do.
+         */
+        TodoItem: {
+            /** Id */
+            id: string;
+            /** Content */
+            content: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "in_progress" | "completed";
+            /**
+             * Priority
+             * @default null
+             */
+            priority?: string | null;
+        };
+        /**
+         * TodoUpdateData
+         * @description The whole list.
+         */
+        TodoUpdateData: {
+            /** Todos */
+            todos: components["schemas"]["TodoItem"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** TodoUpdateEvent */
+        TodoUpdateEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "todo.update";
+            data: components["schemas"]["TodoUpdateData"];
+        };
+        /**
          * TodoView
          * @description The agent's list as it gave it last; `seq` is that of its event.
          */
@@ -2880,9 +4055,7 @@ export interface components {
             /** Runid */
             runId: string;
             /** Todos */
-            todos: {
-                [key: string]: unknown;
-            }[];
+            todos: components["schemas"]["TodoItem"][];
             /** Seq */
             seq: number;
             /**
@@ -2931,20 +4104,415 @@ export interface components {
             revokedAt?: string | null;
         };
         /**
+         * ToolCallData
+         * @description `parentToolCallId`: the call of the sub-agent that made this one.
+         */
+        ToolCallData: {
+            /** Toolcallid */
+            toolCallId: string;
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @default other
+             * @enum {string}
+             */
+            kind?: "read" | "edit" | "execute" | "search" | "fetch" | "think" | "other";
+            /**
+             * Title
+             * @default null
+             */
+            title?: string | null;
+            /**
+             * Input
+             * @default null
+             */
+            input?: unknown;
+            /**
+             * Parenttoolcallid
+             * @default null
+             */
+            parentToolCallId?: string | null;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ToolCallEvent */
+        ToolCallEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "tool.call";
+            data: components["schemas"]["ToolCallData"];
+        };
+        /** ToolOutputData */
+        ToolOutputData: {
+            /** Toolcallid */
+            toolCallId: string;
+            /** Text */
+            text: string;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ToolOutputEvent */
+        ToolOutputEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "tool.output";
+            data: components["schemas"]["ToolOutputData"];
+        };
+        /**
+         * ToolPart
+         * @description A call and, once there is one, its result (`resultSeq`, `endedAt`). `blobId` names the whole of a long output.
+         */
+        ToolPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "dynamic-tool";
+            /** Toolname */
+            toolName: string;
+            /** Toolcallid */
+            toolCallId: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "input-available" | "output-available" | "output-error" | "output-denied";
+            /**
+             * Input
+             * @default null
+             */
+            input?: unknown;
+            /**
+             * Output
+             * @default null
+             */
+            output?: unknown;
+            /**
+             * Errortext
+             * @default null
+             */
+            errorText?: string | null;
+            /**
+             * Title
+             * @default null
+             */
+            title?: string | null;
+            /**
+             * Kind
+             * @default null
+             */
+            kind?: ("read" | "edit" | "execute" | "search" | "fetch" | "think" | "other") | null;
+            /**
+             * Parenttoolcallid
+             * @default null
+             */
+            parentToolCallId?: string | null;
+            /**
+             * Resultseq
+             * @default null
+             */
+            resultSeq?: number | null;
+            /**
+             * Endedat
+             * @default null
+             */
+            endedAt?: string | null;
+            /**
+             * Blobid
+             * @default null
+             */
+            blobId?: string | null;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        };
+        /**
+         * ToolResultData
+         * @description `output` is cut at 32 KiB; the whole is the blob.
+         */
+        ToolResultData: {
+            /** Toolcallid */
+            toolCallId: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "error" | "denied";
+            /**
+             * Output
+             * @default null
+             */
+            output?: unknown;
+            /**
+             * Blobid
+             * @default null
+             */
+            blobId?: string | null;
+            /**
+             * Truncated
+             * @default null
+             */
+            truncated?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ToolResultEvent */
+        ToolResultEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "tool.result";
+            data: components["schemas"]["ToolResultData"];
+        };
+        /**
          * Tree
-         * @description One level of a folder. `source` says where it was read: the running sandbox, the newest snapshot, or nowhere yet.
+         * @description One level of a folder. `source` says where it was read: the running sandbox, the newest snapshot, or nowhere yet; `savedAt` is the
+         *     snapshot's time.
          */
         Tree: {
             /** Path */
             path: string;
             /** Entries */
-            entries: {
-                [key: string]: unknown;
-            }[];
-            /** Source */
-            source: string;
+            entries: components["schemas"]["TreeEntry"][];
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "live" | "snapshot" | "none";
             /** Snapshotid */
             snapshotId: string | null;
+            /** Savedat */
+            savedAt: string | null;
+        };
+        /**
+         * TreeEntry
+         * @description `target` is where a link leads.
+         */
+        TreeEntry: {
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "file" | "dir" | "symlink";
+            /** Mode */
+            mode: number;
+            /**
+             * Size
+             * @default null
+             */
+            size?: number | null;
+            /**
+             * Target
+             * @default null
+             */
+            target?: string | null;
+        };
+        /**
+         * TrialView
+         * @description What came of the trial call, and what it cost. Its run stays to be read; its chat is deleted.
+         */
+        TrialView: {
+            /** Runid */
+            runId: string;
+            /** Status */
+            status: string;
+            /** Seconds */
+            seconds: number;
+            /** Usage */
+            usage: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * Usage
+         * @description Tokens by class and their cost; what is not known is left out.
+         */
+        Usage: {
+            /**
+             * Input
+             * @default null
+             */
+            input?: number | null;
+            /**
+             * Output
+             * @default null
+             */
+            output?: number | null;
+            /**
+             * Cacheread
+             * @default null
+             */
+            cacheRead?: number | null;
+            /**
+             * Cachewrite5M
+             * @default null
+             */
+            cacheWrite5m?: number | null;
+            /**
+             * Cachewrite1H
+             * @default null
+             */
+            cacheWrite1h?: number | null;
+            /**
+             * Reasoning
+             * @default null
+             */
+            reasoning?: number | null;
+            /**
+             * Costusd
+             * @default null
+             */
+            costUsd?: number | null;
+        };
+        /**
+         * UsageUpdateData
+         * @description Cumulative.
+         */
+        UsageUpdateData: {
+            /**
+             * Input
+             * @default null
+             */
+            input?: number | null;
+            /**
+             * Output
+             * @default null
+             */
+            output?: number | null;
+            /**
+             * Cacheread
+             * @default null
+             */
+            cacheRead?: number | null;
+            /**
+             * Cachewrite5M
+             * @default null
+             */
+            cacheWrite5m?: number | null;
+            /**
+             * Cachewrite1H
+             * @default null
+             */
+            cacheWrite1h?: number | null;
+            /**
+             * Reasoning
+             * @default null
+             */
+            reasoning?: number | null;
+            /**
+             * Costusd
+             * @default null
+             */
+            costUsd?: number | null;
+        };
+        /** UsageUpdateEvent */
+        UsageUpdateEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "usage.update";
+            data: components["schemas"]["UsageUpdateData"];
+        };
+        /**
+         * UserMessagePart
+         * @description What a person told the agent while it worked.
+         */
+        UserMessagePart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-user-message";
+            /** Id */
+            id: string;
+            data: components["schemas"]["MessageStopData"];
         };
         /** WaitBody */
         WaitBody: {
@@ -2961,8 +4529,11 @@ export interface components {
          *     human, delivery. `remedy` is there where somebody can do something about it.
          */
         WaitingFor: {
-            /** Reason */
-            reason: string;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "session_busy" | "disk_full" | "redis_full" | "executor" | "provider_unavailable" | "retry" | "no_worker" | "worker" | "sandbox" | "human" | "delivery";
             /**
              * Position
              * @default null
@@ -2975,6 +4546,94 @@ export interface components {
              * @default null
              */
             remedy?: string | null;
+        };
+        /** WarningPart */
+        WarningPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-run-warning";
+            /** Id */
+            id: string;
+            data: components["schemas"]["RunWarningData"];
+        };
+        /** WorkspaceSyncFailedData */
+        WorkspaceSyncFailedData: {
+            /** Error */
+            error: string;
+            /**
+             * Retryat
+             * @default null
+             */
+            retryAt?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** WorkspaceSyncFailedEvent */
+        WorkspaceSyncFailedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "workspace.sync_failed";
+            data: components["schemas"]["WorkspaceSyncFailedData"];
+        };
+        /** WorkspaceSyncedData */
+        WorkspaceSyncedData: {
+            /** Snapshotid */
+            snapshotId: string;
+            /** Reason */
+            reason: string;
+            /** Fileschanged */
+            filesChanged: number;
+            /** Bytessent */
+            bytesSent: number;
+            /** Seconds */
+            seconds: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** WorkspaceSyncedEvent */
+        WorkspaceSyncedEvent: {
+            /** Id */
+            id: string;
+            /** Runid */
+            runId: string;
+            /** Sessionid */
+            sessionId: string;
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /** Attempt */
+            attempt: number;
+            /** Traceid */
+            traceId: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "workspace.synced";
+            data: components["schemas"]["WorkspaceSyncedData"];
         };
     };
     responses: never;
@@ -3710,6 +5369,7 @@ export interface operations {
                 limit?: number;
                 sessionId?: string | null;
                 runId?: string | null;
+                mine?: boolean;
             };
             header?: never;
             path?: never;
@@ -3779,6 +5439,7 @@ export interface operations {
                 limit?: number;
                 sessionId?: string | null;
                 runId?: string | null;
+                mine?: boolean;
             };
             header?: never;
             path?: never;
@@ -4122,6 +5783,35 @@ export interface operations {
             };
         };
     };
+    show_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_asset: {
         parameters: {
             query?: never;
@@ -4202,6 +5892,35 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_inbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
                 };
             };
             /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
@@ -4302,7 +6021,7 @@ export interface operations {
             };
         };
     };
-    preflight: {
+    look_ahead: {
         parameters: {
             query?: never;
             header?: never;
@@ -4407,6 +6126,8 @@ export interface operations {
             query?: {
                 cursor?: string | null;
                 limit?: number;
+                before?: string | null;
+                types?: string | null;
             };
             header?: never;
             path: {
@@ -4454,6 +6175,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExplanationView"];
+                };
+            };
+            /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    steer_run: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["InputBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InputView"];
                 };
             };
             /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
@@ -5197,7 +6955,7 @@ export interface operations {
         parameters: {
             query?: {
                 against?: string | null;
-                format?: "json" | "patch";
+                format?: "json" | "files" | "patch";
             };
             header?: never;
             path: {
@@ -5212,7 +6970,10 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Diff"];
+                    "text/x-diff": string;
+                };
             };
             /** @description A problem; its status is one of 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422, 429. */
             default: {
@@ -5230,6 +6991,7 @@ export interface operations {
             query?: {
                 path?: string;
                 compression?: "gzip" | "none";
+                inline?: boolean;
             };
             header?: never;
             path: {

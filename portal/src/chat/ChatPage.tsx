@@ -1,62 +1,95 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { answered, api, keyed } from "../api/client";
-import { chatQuery } from "../history/queries";
-import { PanelSwitch } from "../panel/PanelSwitch";
+import { useSearch } from "wouter";
+import type { Run } from "../api/queries";
 import { SidePanel } from "../panel/SidePanel";
-import { Button } from "../ui/Button";
 import { ProblemNote } from "../ui/ProblemNote";
+import { ChatHeader } from "./ChatHeader";
+import type { ChatLog } from "./chat_log";
 import { Composer } from "./Composer";
-import { Conversation } from "./Conversation";
-import { RunState } from "./RunState";
+import { Conversation, type Wanted } from "./Conversation";
+import { wantedEvent } from "./event_link";
+import { QueuedMessages } from "./QueuedMessages";
+import { runQuery } from "./queries";
+import { rowsOf } from "./rows";
+import { StopQuestion } from "./StopQuestion";
+import { turnsOf } from "./turns";
+import { useEarlier } from "./use_earlier";
 import { useRunChat } from "./use_run_chat";
+import { useSteering } from "./use_steering";
+import { WaitingLine } from "./WaitingLine";
+
+const NOTHING: ChatLog = { messages: [], earlier: null };
 
 export function ChatPage({ chatId }: { chatId: string }) {
   const { t } = useTranslation();
   const chat = useRunChat(chatId);
-  const { data: about } = useQuery(chatQuery(chatId));
-  const run = chat.current;
-  const isOpen = run !== undefined && run.finishedAt == null;
-  const stop = useMutation({
-    mutationFn: (runId: string) => {
-      const params = { path: { run_id: runId }, ...keyed() };
-      return answered(api.POST("/api/runs/{run_id}/stop", { params, body: {} }));
-    },
-    onSuccess: () => void chat.runs.refetch(),
-  });
-  const isStopping = stop.isPending || (isOpen && run.stopRequestedAt != null);
-  const error = chat.runs.error ?? chat.error ?? stop.error;
+  const log = chat.log.data;
+  const earlier = useEarlier(chatId, log);
+  const search = useSearch();
+  const wanted = useMemo(() => wantedEvent(search), [search]);
+  const [isAskingToStop, setIsAskingToStop] = useState(false);
+  const waiting = useMemo(() => chat.runs.slice(1), [chat.runs]);
+  const rows = useMemo(() => {
+    return rowsOf(turnsOf(log ?? NOTHING, chat.messages, new Set(waiting.map(({ runId }) => runId))));
+  }, [log, chat.messages, waiting]);
+  const { read } = earlier;
+  const isMissing = log !== undefined && wanted !== undefined && !reaches(log, wanted);
+  useEffect(() => {
+    if (isMissing && !earlier.isReading) read?.();
+  }, [isMissing, earlier.isReading, read]);
+
+  const last = rows.findLast((row) => row.kind === "end")?.run;
+  const newest = chat.runs[0]?.runId ?? last?.runId;
+  const listed = useQuery({ ...runQuery(newest ?? ""), enabled: newest !== undefined && chat.runs.length === 0 }).data;
+  const known = chat.runs[0] ?? (listed?.runId === newest ? listed : undefined);
+  const run = known && last?.runId === known.runId ? { ...known, status: last.status as Run["status"] } : known;
+  const atWork = run !== undefined && last?.finishedAt == null && run.finishedAt == null ? run : undefined;
+  const { send } = chat;
+  const steering = useSteering(atWork, send);
+  const error = chat.error ?? earlier.error ?? steering.error;
+  const askToStop = () => setIsAskingToStop(atWork !== undefined && atWork.stopRequestedAt == null);
   return (
     <div className="flex h-full min-h-0">
       <main id="main" className="flex min-h-0 min-w-0 flex-1 flex-col">
-        <header className="flex h-[54px] flex-none items-center gap-3 border-b border-line px-5">
-          <h1 className="truncate text-lg font-semibold">
-            {about?.title === "" ? t("history.untitled") : about?.title}
-          </h1>
-          {run && <RunState run={run} />}
-          <div className="ml-auto flex flex-none items-center gap-2">
-            {isOpen && (
-              <Button look="danger" disabled={isStopping} onClick={() => stop.mutate(run.runId)}>
-                {isStopping ? t("chat.stopping") : t("chat.stop")}
-              </Button>
-            )}
-            <PanelSwitch />
-          </div>
-        </header>
+        <ChatHeader chatId={chatId} run={run} isAtWork={atWork !== undefined} onStop={askToStop} />
         <Conversation
-          runs={chat.listed}
-          messages={chat.messages}
-          isPending={chat.runs.isPending}
-          {...(chat.runs.hasNextPage && { onEarlier: () => void chat.runs.fetchNextPage() })}
+          rows={rows}
+          isPending={chat.log.isPending}
+          onEarlier={read}
+          isReadingEarlier={earlier.isReading}
+          wanted={wanted}
+          onRetry={send}
         />
-        {error && (
-          <div className="mx-auto w-full max-w-[800px] px-5 pb-3">
-            <ProblemNote error={error} />
-          </div>
-        )}
-        <Composer isBusy={chat.isFollowing} onSend={(text) => void chat.sendMessage({ text })} />
+        <div className="mx-auto w-full max-w-[800px] px-5 empty:hidden max-sm:px-3">
+          {error && <ProblemNote error={error} onRetry={earlier.error ? earlier.again : undefined} />}
+          {atWork?.waitingFor && <WaitingLine waitingFor={atWork.waitingFor} />}
+        </div>
+        <QueuedMessages chatId={chatId} runs={waiting} />
+        <Composer chatId={chatId} isBusy={chat.isBusy} onSend={send} onTell={steering.tell} onEscape={askToStop} />
       </main>
       <SidePanel sessionId={chatId} run={run} messages={chat.messages} />
+      {isAskingToStop && atWork && (
+        <StopQuestion chatId={chatId} runId={atWork.runId} onDone={() => setIsAskingToStop(false)} />
+      )}
+      {isMissing && earlier.isReading && (
+        <p role="status" className="sr-only">
+          {t("chat.lookingForEvent")}
+        </p>
+      )}
     </div>
   );
+}
+
+/** True where what was read of a chat holds an event, or there is no more to read. */
+function reaches(log: ChatLog, { runId, seq }: Wanted): boolean {
+  if (log.earlier === null) return true;
+  return log.messages.some((message) => {
+    return (
+      message.role === "assistant" &&
+      message.id === runId &&
+      (message.metadata.begins || message.metadata.firstSeq <= seq)
+    );
+  });
 }

@@ -1,46 +1,65 @@
-import { type KeyboardEvent, useState } from "react";
+import type { KeyboardEvent, SyntheticEvent } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "../ui/Button";
+import { useDraft } from "./drafts";
 
 interface Props {
+  chatId: string;
+  /** A run is at work: what is sent waits in line behind it. */
   isBusy: boolean;
   onSend: (text: string) => void;
+  /** Tells the agent at work, which goes on with it; not there where none can listen. */
+  onTell: ((text: string) => void) | undefined;
+  onEscape: () => void;
 }
 
-export function Composer({ isBusy, onSend }: Props) {
+export function Composer({ chatId, isBusy, onSend, onTell, onEscape }: Props) {
   const { t } = useTranslation();
-  const [text, setText] = useState("");
-  const canSend = !isBusy && text.trim() !== "";
-  const send = () => {
-    if (!canSend) return;
-    onSend(text.trim());
+  const [text, setText] = useDraft(chatId);
+  const words = text.trim();
+  const give = (to: (text: string) => void) => {
+    if (words === "") return;
+    to(words);
     setText("");
   };
+  const send = () => give(onSend);
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    send();
+  };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.nativeEvent.isComposing) send();
+    if (event.nativeEvent.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      send();
+    } else if (event.key === "Escape") onEscape();
   };
   return (
-    <form
-      className="px-5 pb-4 max-sm:px-3"
-      onSubmit={(event) => {
-        event.preventDefault();
-        send();
-      }}
-    >
+    <form className="px-5 pb-4 max-sm:px-3" onSubmit={submit}>
       <div className="mx-auto flex max-w-[760px] flex-col gap-2 rounded-lg border border-strong-line bg-panel p-3 shadow-soft focus-within:border-accent">
         <textarea
           aria-label={t("chat.composer")}
-          placeholder={t("chat.placeholder")}
+          placeholder={isBusy ? t("chat.placeholderBusy") : t("chat.placeholder")}
           rows={2}
           value={text}
           onChange={(event) => setText(event.target.value)}
           onKeyDown={onKeyDown}
           className="field-sizing-content max-h-[40vh] resize-none bg-transparent outline-none placeholder:text-muted"
         />
-        <div className="flex items-center gap-3 text-sm text-muted">
-          <span className="max-sm:hidden">{t("chat.sendHint")}</span>
-          <Button type="submit" look="primary" className="ml-auto" disabled={!canSend}>
-            {t("chat.send")}
+        <div className="flex items-center gap-2 text-sm text-muted">
+          <span className="mr-auto max-sm:hidden">{t("chat.sendHint")}</span>
+          {onTell && (
+            <Button
+              className="max-sm:ml-auto"
+              disabled={words === ""}
+              title={t("chat.tellMeans")}
+              onClick={() => give(onTell)}
+            >
+              {t("chat.tell")}
+            </Button>
+          )}
+          <Button type="submit" look="primary" className={onTell ? "" : "max-sm:ml-auto"} disabled={words === ""}>
+            {isBusy ? t("chat.queue") : t("chat.send")}
           </Button>
         </div>
       </div>

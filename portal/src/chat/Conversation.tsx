@@ -1,59 +1,121 @@
-import { useLayoutEffect, useMemo, useRef } from "react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import type { Run } from "../api/queries";
-import type { Message } from "../events/message";
 import { Button } from "../ui/Button";
-import { TurnView } from "./TurnView";
-import { turnsOf } from "./turns";
+import { Icon } from "../ui/Icon";
+import { placeOf, type Row } from "./rows";
+import { RowView } from "./RowView";
 
 interface Props {
-  runs: readonly Run[];
-  messages: readonly Message[];
+  rows: readonly Row[];
   isPending: boolean;
-  onEarlier?: () => void;
+  /** Reads what came before; not there at the beginning of the chat. */
+  onEarlier: (() => void) | undefined;
+  isReadingEarlier: boolean;
+  /** The event that a link leads to. */
+  wanted: Wanted | undefined;
+  onRetry: (prompt: string) => void;
 }
 
-const NEAR_END_PX = 80;
+export interface Wanted {
+  readonly runId: string;
+  readonly seq: number;
+}
 
-/** The turns of a chat. It stays at its end while the reader is there, and where the reader is otherwise. */
-export function Conversation({ runs, messages, isPending, onEarlier }: Props) {
+const NEAR_PX = 80;
+const AHEAD = 12; // rows from the first at which what came before is read
+
+/**
+ * The rows of a chat, of which only those in sight are on the page. It opens at its end and stays there while the reader is there;
+ * otherwise what the reader looks at stays where it is, whatever comes before or after it.
+ */
+export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wanted, onRetry }: Props) {
   const { t } = useTranslation();
-  const turns = useMemo(() => turnsOf(runs, messages), [runs, messages]);
   const box = useRef<HTMLDivElement>(null);
-  const isAtEnd = useRef(true);
-  useLayoutEffect(() => {
-    const content = box.current?.firstElementChild;
-    if (!content) return;
+  const [isAtEnd, setIsAtEnd] = useState(true);
+  // eslint-disable-next-line react-hooks/incompatible-library -- this component may not be memoised by a compiler, and is not
+  const list = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => box.current,
+    estimateSize: (index) => ESTIMATES[rows[index]?.kind ?? "block"],
+    getItemKey: (index) => rows[index]?.key ?? index,
+    anchorTo: "end",
+    followOnAppend: true,
+    scrollEndThreshold: NEAR_PX,
+    overscan: 6,
+    gap: 14,
+    paddingStart: 24,
+    paddingEnd: 24,
+  });
+  const items = list.getVirtualItems();
+  const first = items[0]?.index ?? 0;
+  useEffect(() => {
+    if (first < AHEAD && rows.length > 0 && !isReadingEarlier) onEarlier?.();
+  }, [first, rows.length, isReadingEarlier, onEarlier]);
+  const wasAtEnd = useRef(true);
+  useEffect(() => {
+    if (!box.current) return;
     const observer = new ResizeObserver(() => {
-      if (isAtEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+      if (wasAtEnd.current) list.scrollToEnd(); // what is below, or the window, took room from it
     });
-    observer.observe(content);
+    observer.observe(box.current);
     return () => observer.disconnect();
-  }, []);
+  }, [list]);
   const onScroll = () => {
-    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = box.current ?? {};
-    isAtEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    wasAtEnd.current = list.isAtEnd(NEAR_PX);
+    setIsAtEnd(wasAtEnd.current);
   };
+  const place = wanted ? placeOf(rows, wanted.runId, wanted.seq) : -1;
+  const isThere = place >= 0;
+  const shown = useRef<Wanted>(undefined);
+  useEffect(() => {
+    if (!isThere || shown.current === wanted) return;
+    shown.current = wanted;
+    list.scrollToIndex(place, { align: "center" });
+  }, [isThere, wanted, place, list]);
   return (
-    <div
-      ref={box}
-      onScroll={onScroll}
-      role="log"
-      aria-label={t("chat.conversation")}
-      tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
-      className="min-h-0 flex-1 overflow-auto px-5 py-6 [overflow-anchor:auto] max-sm:px-3"
-    >
-      <div className="mx-auto flex max-w-[760px] flex-col gap-4">
-        {onEarlier && (
-          <Button look="quiet" className="self-center" onClick={onEarlier}>
-            {t("chat.earlier")}
-          </Button>
-        )}
-        {turns.map((turn) => (
-          <TurnView key={turn.key} turn={turn} />
-        ))}
-        {!isPending && turns.length === 0 && <p className="py-[20vh] text-center text-muted">{t("chat.empty")}</p>}
+    <div className="relative flex min-h-0 flex-1 flex-col">
+      <div
+        ref={box}
+        onScroll={onScroll}
+        role="log"
+        aria-label={t("chat.conversation")}
+        aria-live="off" // what scrolls into sight is not news; the run's state is told by its own status
+        aria-busy={isPending || isReadingEarlier}
+        tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
+        className="min-h-0 flex-1 overflow-auto px-5 [overflow-anchor:none] xl:px-11 max-sm:px-3"
+      >
+        <div className="relative mx-auto w-full max-w-[760px]" style={{ height: list.getTotalSize() }}>
+          {items.map(({ index, key, start }) => {
+            const row = rows[index];
+            return (
+              row && (
+                <div
+                  key={key}
+                  ref={list.measureElement}
+                  data-index={index}
+                  className="absolute inset-x-0 top-0"
+                  style={{ transform: `translateY(${start}px)` }}
+                >
+                  <RowView row={row} isWanted={index === place} onRetry={onRetry} />
+                </div>
+              )
+            );
+          })}
+        </div>
+        {!isPending && rows.length === 0 && <p className="py-[20vh] text-center text-muted">{t("chat.empty")}</p>}
       </div>
+      {!isAtEnd && (
+        <Button
+          className="absolute bottom-3 left-1/2 -translate-x-1/2 rounded-full shadow-soft"
+          onClick={() => list.scrollToEnd()}
+        >
+          <Icon name="down" />
+          {t("chat.latest")}
+        </Button>
+      )}
     </div>
   );
 }
+
+const ESTIMATES: Readonly<Record<Row["kind"], number>> = { prompt: 44, block: 60, end: 28 };

@@ -1,5 +1,5 @@
 import { useTranslation } from "react-i18next";
-import type { Run } from "../api/queries";
+import type { Key } from "../i18n/en";
 
 const STATES = ["queued", "claimed", "running", "waiting_human", "succeeded", "failed", "canceled", "blocked"] as const;
 const TONES: Partial<Record<string, string>> = {
@@ -8,16 +8,22 @@ const TONES: Partial<Record<string, string>> = {
   blocked: "bg-bad-soft text-bad",
 };
 
+interface Props {
+  status: string;
+  /** Tells changes to those who cannot see them. */
+  isSpoken?: boolean;
+}
+
 /** A run's state in words. */
-export function RunState({ run }: { run: Run }) {
+export function RunState({ status, isSpoken = false }: Props) {
   const { t } = useTranslation();
-  const known = STATES.find((state) => state === run.status);
+  const known = STATES.find((state) => state === status);
   return (
     <span
-      role="status"
-      className={`rounded-full px-2.5 text-sm font-medium whitespace-nowrap ${TONES[run.status] ?? "bg-accent-soft text-accent"}`}
+      role={isSpoken ? "status" : undefined}
+      className={`rounded-full px-2.5 text-sm font-medium whitespace-nowrap ${TONES[status] ?? "bg-accent-soft text-accent"}`}
     >
-      {known ? t(`run.${known}`) : t("run.unknown", { status: run.status })}
+      {known ? t(`run.${known}` satisfies Key) : t("run.unknown", { status })}
     </span>
   );
 }

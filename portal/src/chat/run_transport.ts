@@ -1,17 +1,39 @@
 import type { ChatTransport } from "ai";
-import { answered, api, keyed } from "../api/client";
+import { api } from "../api/client";
 import { problemOf } from "../api/problem";
-import type { Run } from "../api/queries";
-import { merge } from "../events/merge";
+import { BlockFold } from "../events/block_fold";
+import type { Block } from "../events/blocks";
+import type { Envelope } from "../events/envelope";
 import type { Chunk, Message } from "../events/message";
+import { factsOf } from "../events/run_facts";
 import { RunStream, type StreamWorld } from "../events/run_stream";
-import { UiMessageStream } from "../events/ui_message_stream";
 import { tellConnection } from "./connection";
+import { forgetOutputs, takeOutputs } from "./tool_outputs";
 
-/** Events of a run at work that stream in again when its chat is opened; what came before is read from its log, page by page. */
-const TAIL = 400;
+/** A place in a run's log from which it is followed, and what was begun before it and not finished. */
+export interface Place {
+  readonly runId: string;
+  readonly from: number;
+  readonly begun: readonly Block[];
+}
+
+/** The chat that a transport works for. */
+export interface ChatSide {
+  /** Starts a run for a message and returns where it is followed. `key` names the message: sent twice, it is one run. */
+  start: (prompt: string, key: string) => Promise<Place>;
+  /** The run at work, if there is one. */
+  atWork: () => Promise<Place | null>;
+  onEvents: (events: readonly Envelope[]) => void;
+  /** The log that was followed is not the one that was read: all of it has to be read again. */
+  onReset: () => void;
+}
 
 let open: RunStream | undefined;
+
+/** Ends the live stream, for another to take its place. The run goes on. */
+export function leaveStream(): void {
+  open?.close();
+}
 
 /**
  * useChat's way to the server: a message starts a run, and the answer is the run's log as it grows. There is one live stream in a
@@ -20,74 +42,58 @@ let open: RunStream | undefined;
 export class RunTransport implements ChatTransport<Message> {
   readonly resumeStreamIsReplay = true;
 
-  /** `onStarted` is told of each run that a message started. */
-  constructor(private readonly onStarted: (run: Run) => void) {}
+  constructor(private readonly side: ChatSide) {}
 
   async sendMessages({
-    chatId,
     messages,
     abortSignal,
   }: Parameters<ChatTransport<Message>["sendMessages"]>[0]): Promise<ReadableStream<Chunk>> {
     const sent = messages.at(-1);
     const prompt = sent?.parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n") ?? "";
-    const { header } = keyed(sent?.id); // sent twice, it is one run
-    const run = await answered(
-      api.POST("/api/runs/start", {
-        params: { header },
-        headers: { Prefer: "respond-async" },
-        body: { sessionId: chatId, prompt },
-      }),
-    );
-    this.onStarted(run);
-    return follow(run.runId, 0, abortSignal);
+    return this.#follow(await this.side.start(prompt, sent?.id ?? ""), abortSignal);
   }
 
-  async reconnectToStream({
-    chatId,
-  }: Parameters<ChatTransport<Message>["reconnectToStream"]>[0]): Promise<ReadableStream<Chunk> | null> {
-    const page = await answered(api.GET("/api/runs", { params: { query: { sessionId: chatId, limit: 100 } } }));
-    const run = runAtWork(page.items);
-    return run ? follow(run.runId, Math.max(0, run.lastSeq - TAIL)) : null;
+  async reconnectToStream(): Promise<ReadableStream<Chunk> | null> {
+    const place = await this.side.atWork();
+    return place && this.#follow(place);
   }
-}
 
-/** Of runs, the newest first: the one at work, else the next in line. */
-export function runAtWork(runs: readonly Run[]): Run | undefined {
-  const unfinished = runs.filter((run) => run.finishedAt == null);
-  return unfinished.findLast((run) => run.status !== "queued") ?? unfinished.at(-1);
-}
-
-function follow(runId: string, from: number, abortSignal?: AbortSignal): ReadableStream<Chunk> {
-  const begin: Chunk = { type: "start", messageId: runId, messageMetadata: { runId, from } };
-  let stream: RunStream | undefined;
-  return new ReadableStream<Chunk>({
-    start(controller) {
-      controller.enqueue(begin);
-      open?.close();
-      let projection = new UiMessageStream();
-      stream = open = new RunStream(
-        runId,
-        from,
-        {
-          onEvents: (events) => {
-            const chunks = merge(events.flatMap((event) => projection.project(event)));
-            for (const chunk of chunks) if (chunk.type !== "start" && chunk.type !== "error") controller.enqueue(chunk);
-            tellConnection({ seq: events.at(-1)?.seq ?? 0 });
+  #follow({ runId, from, begun }: Place, abortSignal?: AbortSignal): ReadableStream<Chunk> {
+    const fold = new BlockFold(begun);
+    const { onEvents, onReset } = this.side;
+    let stream: RunStream | undefined;
+    return new ReadableStream<Chunk>({
+      start(controller) {
+        open?.close();
+        forgetOutputs();
+        controller.enqueue({ type: "start", messageId: runId, messageMetadata: { runId, from, upTo: from } });
+        stream = open = new RunStream(
+          runId,
+          from,
+          {
+            onEvents: (events) => {
+              takeOutputs(events);
+              for (const data of fold.add(events)) controller.enqueue({ type: "data-block", id: data.key, data });
+              controller.enqueue({ type: "message-metadata", messageMetadata: factsOf(events) });
+              tellConnection({ seq: events.at(-1)?.seq ?? 0 });
+              onEvents(events);
+            },
+            onReset: () => {
+              stream?.close();
+              onReset();
+            },
+            onState: (state) => {
+              tellConnection({ state });
+              if (state === "ended") controller.close();
+            },
           },
-          onReset: () => {
-            projection = new UiMessageStream();
-          },
-          onState: (state) => {
-            tellConnection({ state });
-            if (state === "ended") controller.close();
-          },
-        },
-        browser,
-      );
-      abortSignal?.addEventListener("abort", () => stream?.close());
-    },
-    cancel: () => stream?.close(),
-  });
+          browser,
+        );
+        abortSignal?.addEventListener("abort", () => stream?.close());
+      },
+      cancel: () => stream?.close(),
+    });
+  }
 }
 
 const browser: StreamWorld = {

@@ -10,11 +10,3 @@ export interface Envelope {
   readonly traceId: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
-
-export type EventData = Envelope["data"];
-
-/** A field of an event as text; what is not there is the empty text. */
-export function textOf(data: EventData, name: string): string {
-  const value = data[name];
-  return typeof value === "string" ? value : "";
-}

@@ -1,19 +1,26 @@
 import type { UIMessage, UIMessageChunk } from "ai";
+import type { Block } from "./blocks";
 
-/** What is known of an answer beside its parts. */
-export interface AnswerFacts {
-  runId?: string;
-  /** The cursor from which the answer streams in; what came before is read from the log. */
-  from?: number;
-  status?: string;
-  usage?: unknown;
-  failureCode?: string;
-  remedy?: string;
+/** What an answer that streams in tells of its run beside its blocks. */
+export interface LiveFacts {
+  readonly runId: string;
+  /** The cursor from which the answer streams in; what came before is read from the server. */
+  readonly from: number;
+  /** The last seq that came. */
+  readonly upTo: number;
+  readonly status?: string;
+  readonly usage?: Readonly<Record<string, unknown>>;
+  readonly attempt?: number;
+  readonly finishedAt?: string;
+  readonly failureCode?: string;
+  readonly failureMessage?: string;
+  readonly remedy?: string;
 }
 
-/** Facts that have no part of their own in AI SDK's protocol: `data-` and the event's type, with dashes. */
-export type Facts = Record<string, Readonly<Record<string, unknown>>>;
+/** useChat's messages: an answer's parts are its blocks, each replaced as it grows. */
+export type Message = UIMessage<LiveFacts, { block: Block }>;
+export type Chunk = UIMessageChunk<Partial<LiveFacts>, { block: Block }>;
 
-export type Message = UIMessage<AnswerFacts, Facts>;
-export type Part = Message["parts"][number];
-export type Chunk = UIMessageChunk<AnswerFacts, Facts>;
+export function blocksOfMessage(message: Message): readonly Block[] {
+  return message.parts.flatMap((part) => (part.type === "data-block" ? [part.data] : []));
+}

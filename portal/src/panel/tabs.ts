@@ -1,4 +1,4 @@
-import type { ComponentType } from "react";
+import { type ComponentType, lazy } from "react";
 import type { Run } from "../api/queries";
 import type { Message } from "../events/message";
 import type { Key } from "../i18n/en";
@@ -18,4 +18,7 @@ export interface PanelTab {
 }
 
 /** The tabs, from left to right. A view is loaded when it is first looked at: `lazy(() => import("…"))`. */
-export const PANEL_TABS: readonly PanelTab[] = [{ id: "run", title: "panel.run", View: RunFacts }];
+export const PANEL_TABS: readonly PanelTab[] = [
+  { id: "todos", title: "panel.todos", View: lazy(() => import("../todos/TodosTab")) },
+  { id: "run", title: "panel.run", View: RunFacts },
+];

@@ -4,7 +4,7 @@ import { Button } from "./Button";
 
 interface Props {
   error: unknown;
-  onRetry?: () => void;
+  onRetry?: (() => void) | undefined;
 }
 
 /** The one way to show an error: what is wrong, what to do about it, and by what words to find it in the log. */
