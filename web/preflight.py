@@ -11,6 +11,7 @@ from app import db
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
 from app.domain.permissions import Principal
+from app.domain.prices import ESTIMATE
 from app.domain.run_state import RunStatus
 from app.errors import Unavailable
 from app.models import AgentRun, ChatSession, RunEvent
@@ -89,8 +90,14 @@ def _model(parts: Parts, subject: Subject) -> Check:
     model = subject.provider.model(subject.model, parts.settings.provider_settings)
     if model is None:
         return Check(name="model", ok=True, message="the agent's own default")
-    if subject.provider.kind == "scripted" or parts.container.prices.find(model) is not None:
+    if subject.provider.kind == "scripted":
         return Check(name="model", ok=True, message=model)
+    price = parts.container.prices.find(model)
+    if price is not None and price.source != ESTIMATE:
+        return Check(name="model", ok=True, message=model)
+    if price is not None:
+        remedy = "Give it the price that you pay (PADDOCK_MODEL_PRICES)."
+        return Check(name="model", ok=True, message=f"{model}; its price is an estimate", remedy=remedy)
     remedy = "Give it a price (PADDOCK_MODEL_PRICES), or limit runs by budget.maxTokens."
     return Check(
         name="model", ok=True, message=f"{model}; it has no known price, so its cost is not told", remedy=remedy

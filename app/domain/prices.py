@@ -1,9 +1,10 @@
-"""What tokens cost: `prices.json`, in US dollars per million tokens by class. A model without a price has no known cost."""
+"""What tokens cost: `prices.json`, in US dollars per million tokens by class, and where each figure is from. A model without a
+price has no known cost."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ MILLION = 1_000_000
 DECIMALS = 9
 PRICED = ("input", "output", "cacheRead", "cacheWrite5m", "cacheWrite1h")
 """The classes that cost something of their own: reasoning is part of the output."""
+ESTIMATE = "estimate"
+"""The `source` of a price that nobody has read anywhere."""
 _VARIANT = re.compile(r"(-latest|-\d{8}|-\d{4}-\d{2}-\d{2}|-0|\[1m\])$")
 
 
@@ -25,6 +28,7 @@ class Price:
     classes: Mapping[str, float]
     long: Mapping[str, float] | None = None
     above: int = 0
+    source: str = ""
 
     @staticmethod
     def of(entry: Mapping[str, Any]) -> Price:
@@ -32,9 +36,11 @@ class Price:
         classes = {name: float(entry[name]) for name in PRICED if name in entry}
         if not {"input", "output"} <= set(classes):
             raise ValueError("a price must name input and output")
+        source = str(entry.get("source") or "")
         if long is None:
-            return Price(classes)
-        return Price(classes, {name: float(long[name]) for name in PRICED if name in long}, int(long["above"]))
+            return Price(classes, source=source)
+        of_long = {name: float(long[name]) for name in PRICED if name in long}
+        return Price(classes, of_long, int(long["above"]), source)
 
     def cost(self, tokens: Mapping[str, int]) -> float:
         """Return what these tokens of one call cost, in US dollars."""
@@ -77,5 +83,5 @@ class Prices:
             name = shorter
         return self._models[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._models)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from app.domain.metering import Meter, WithoutUsage
 from app.domain.model_api import error_body, find_route, read_request, with_usage_asked
-from app.domain.prices import Price, Prices
+from app.domain.prices import ESTIMATE, FILE, Price, Prices
 from tests.support.model_server import anthropic, chat, responses
 from tests.support.model_server.scenario import Text
 
@@ -119,6 +121,22 @@ def test_prices_are_by_class_and_a_model_that_is_not_known_has_none() -> None:
     dated = prices.find("gpt-5-2025-08-07")
     assert dated is not None
     assert dated.cost({"input": 10, "output": 10, "reasoning": 10}) == 0.0001125  # reasoning is part of the output
+
+
+def test_every_price_says_where_it_is_from() -> None:
+    told = orjson.loads(FILE.read_bytes())
+    assert {entry["source"] for entry in told["models"].values()} == set(told["sources"])
+    own = Prices.load()
+    assert [name for name in own if own.find(name).source not in told["sources"]] == []  # type: ignore[union-attr]
+
+
+def test_an_operator_s_price_takes_the_place_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "prices.json"
+    file.write_text('{"models": {"gpt-5.1-codex": {"input": 7, "output": 9}}}')
+    price = Prices.load(file).find("gpt-5.1-codex")
+    assert price is not None
+    assert (price.cost({"input": 1_000_000}), price.source) == (7, "")
+    assert Prices.load().find("gpt-5.1-codex").source == ESTIMATE  # type: ignore[union-attr]
 
 
 def test_long_contexts_have_their_own_price_and_the_most_is_never_too_little() -> None:
