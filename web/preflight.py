@@ -54,7 +54,7 @@ def look(parts: Parts, subject: Subject) -> Iterator[Check]:
     yield from _binary(ready)
     yield _credentials(parts, subject, ready)
     yield _model(parts, subject)
-    yield _breaker(subject)
+    yield breaker(subject)
 
 
 def _executor(parts: Parts) -> Check:
@@ -104,7 +104,7 @@ def _model(parts: Parts, subject: Subject) -> Check:
     )
 
 
-def _breaker(subject: Subject) -> Check:
+def breaker(subject: Subject) -> Check:
     row = provider_breaker.find(subject.tenant_id, subject.provider.kind)
     if row is None or row.opened_at is None:
         return Check(name="breaker", ok=True, message="runs start")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from cli.errors import CommandFailed
 from cli.stress.findings import Json, Plan, Report, Watched
-from cli.stress.watching import Watch
+from cli.stress.watching import TRIAL, Watch
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -46,7 +46,7 @@ class Course:
         report, plan = self.report, self._plan
         with ThreadPoolExecutor(plan.concurrency, thread_name_prefix="stress") as pool:
             try:
-                report.trial = pool.submit(self._watch, "trial", plan.provider).result()
+                report.trial = pool.submit(self._watch, TRIAL, plan.provider).result()
                 if plan.fallback and not (report.precheck.get("ok") and report.trial.outcome == "succeeded"):
                     report.probe = pool.submit(self._watch, plan.fallback, plan.fallback).result()
                 total = plan.iterations

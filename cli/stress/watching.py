@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 STOP_SECONDS = 30.0
 """How long a run that was given up has to end; the stream beats every 15 s, and is left at the first beat after that."""
 
+TRIAL = "trial"
+PROVIDER_UNAVAILABLE = "provider_unavailable"
+TOO_MUCH = 429
+
 _SUGGESTIONS = {
     "timed_out": "Allow more time (--timeout), or look where it was: paddock explain RUN.",
     "waiting_human": "The agent asked a person, and here is none: choose a prompt that needs no answer.",
@@ -41,6 +45,7 @@ class Watch:
         self._watched = Watched(name)
         self._warnings: dict[str, str] = {}
         self._where = ""
+        self._remedy = ""
         self._finished: Json | None = None
         self._closed = False
 
@@ -54,10 +59,8 @@ class Watch:
         try:
             for event in self._events():
                 self._take(event)
-        except (httpx.TransportError, Unreachable) as error:
-            broken = _failure("transport_error", str(error) or type(error).__name__)
-        except CommandFailed as error:  # the server refused it
-            broken = Failure(error.code or str(error.status), f"{error.title} {error.detail}".strip(), error.remedy)
+        except (httpx.TransportError, CommandFailed) as error:
+            broken = _broken(error)
         finally:
             timer.cancel()
         watched.seconds = time.monotonic() - self._began
@@ -83,11 +86,25 @@ class Watch:
             with suppress(CommandFailed):
                 self._client.post(f"/api/runs/{quote(self._watched.run_id, safe='')}/stop", {"reason": "stress test"})
 
+    def _look_at_what_it_waits_for(self) -> None:
+        """Give a run up that its provider's breaker holds back: one run at a time tries then, minutes apart, and this is another."""
+        if not self._watched.run_id:
+            return
+        with suppress(CommandFailed):
+            found = self._client.get(f"/api/runs/{quote(self._watched.run_id, safe='')}")
+            waiting = found.get("waitingFor") or {}
+            if waiting.get("reason") == PROVIDER_UNAVAILABLE:
+                self._remedy = str(waiting.get("remedy") or "")
+                self._give_up(PROVIDER_UNAVAILABLE)
+
     def _events(self) -> Iterator[Json | None]:
-        """Yield the envelopes; None for a heartbeat."""
+        """Yield the envelopes; None for a heartbeat. The trial waits where others of its provider do, so that it can be the one that
+        tries whether it works again; what comes after it is refused then."""
         plan = self._plan
         body: Json = {"prompt": plan.prompt, "provider": self._provider, "providerOptions": {"approval": "all"}}
         body["budget"] = {"maxSeconds": plan.timeout_seconds + STOP_SECONDS}  # should we not be able to stop it
+        if self._watched.name != TRIAL:
+            body["onBusy"] = "reject"
         body["title"] = f"stress test of {plan.provider}, {self._watched.name}"
         if plan.model and self._provider == plan.provider:
             body["model"] = plan.model
@@ -97,12 +114,19 @@ class Watch:
             elif event.id:
                 yield json.loads(event.data)
 
+    def _beat(self) -> None:
+        """Nothing has come for a while: look whether it is worth waiting."""
+        seconds = time.monotonic() - self._began
+        if not self._given_up:
+            self._look_at_what_it_waits_for()
+        elif seconds > self._plan.timeout_seconds + STOP_SECONDS:
+            raise httpx.ReadTimeout("the run was asked to stop and has not ended")
+
     def _take(self, envelope: Json | None) -> None:
-        watched, seconds = self._watched, time.monotonic() - self._began
         if envelope is None:
-            if self._given_up and seconds > self._plan.timeout_seconds + STOP_SECONDS:
-                raise httpx.ReadTimeout("the run was asked to stop and has not ended")
+            self._beat()
             return
+        watched, seconds = self._watched, time.monotonic() - self._began
         first = not watched.events
         watched.events.append(envelope)
         data = envelope.get("data") or {}
@@ -127,6 +151,8 @@ class Watch:
         status = str(finished.get("status", ""))
         if self._given_up in ("timed_out", "waiting_human") and status in ("", "canceled"):
             return "incomplete", _failure(self._given_up, f"Given up. {self._where}".rstrip())
+        if self._given_up == PROVIDER_UNAVAILABLE and status in ("", "canceled"):
+            return "failed", Failure(PROVIDER_UNAVAILABLE, f"Given up. {self._where}".rstrip(), self._remedy)
         if broken is not None:
             return ("transport_error" if broken.failure_class == "transport_error" else "failed"), broken
         if not self._closed:
@@ -137,6 +163,13 @@ class Watch:
         message = self._warnings.get(code) or str(finished.get("stopReason") or "")
         suggestion = str(finished.get("remedy") or _SUGGESTIONS.get(code, ""))
         return _OUTCOMES[status], Failure(code, message, suggestion)
+
+
+def _broken(error: httpx.TransportError | CommandFailed) -> Failure:
+    """Tell what the server refuses, also for now only (429), from one that is not to be reached."""
+    if isinstance(error, httpx.TransportError) or (isinstance(error, Unreachable) and error.status != TOO_MUCH):
+        return _failure("transport_error", str(error) or type(error).__name__)
+    return Failure(error.code or str(error.status), f"{error.title} {error.detail}".strip(), error.remedy)
 
 
 def _failure(failure_class: str, message: str) -> Failure:

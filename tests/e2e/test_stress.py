@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     with ModelServer() as model:
-        settings = {"CLAUDE_CODE_MAX_RETRIES": "1", "PADDOCK_STOP_GRACE_SECONDS": "1"}
+        settings = {"CLAUDE_CODE_MAX_RETRIES": "1", "PADDOCK_STOP_GRACE_SECONDS": "1", "PADDOCK_HEARTBEAT_SECONDS": "1"}
         with stack({**claude_code(model), **settings}) as started:
             yield started
 
@@ -117,6 +117,24 @@ def test_an_unknown_provider_is_refused(running: Stack) -> None:
     done = running.paddock("stress", "--provider", "nobody")
     assert done.returncode == 2
     assert "→" in done.stderr
+
+
+def test_runs_that_wait_for_a_provider_that_fails_are_told_at_once(running: Stack) -> None:
+    words = ["-p", "scripted", "--timeout", "300", "--prompt"]
+    code, report = stress(running, *words, "/fail auth_missing", "-n", "6")
+    assert (code, outcomes(report)) == (0, {"failed": 6})
+    found = {each["failureClass"]: each["count"] for each in report["summary"]["failureClasses"]}
+    assert found == {
+        "auth_missing": 4,
+        "provider_unavailable": 2,
+    }  # the trial was the first of the five that open the breaker
+    code, report = stress(running, *words, "/say hello", "-n", "2")
+    held_back = [report["trial"], *report["runs"]]
+    assert [(each["outcome"], each["failureClass"]) for each in held_back] == [("failed", "provider_unavailable")] * 3
+    assert all(each["suggestion"] for each in held_back)
+    assert open_runs(running) == []
+    with running.client() as client:  # so that the tests that follow find a provider that works
+        assert client.post("/api/providers/scripted/preflight", json={"trialCall": True}).json()["ok"]
 
 
 @pytest.mark.real_agent

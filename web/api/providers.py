@@ -32,7 +32,7 @@ def look_ahead(kind: str, principal: Principal, parts: Parts, body: PreflightBod
         access.require(principal, Permission.RUN_CREATE)
         if all(check.ok or check.name == "breaker" for check in checks):
             check, trial = preflight.try_out(parts, principal, subject, body.timeout_ms)
-            checks.append(check)
+            checks[-1:] = [preflight.breaker(subject), check]  # as the trial leaves it
     return Preflight(kind=kind, ok=all(check.ok for check in checks), checks=checks, trial=trial)
 
 
