@@ -20,5 +20,6 @@ export interface PanelTab {
 /** The tabs, from left to right. A view is loaded when it is first looked at: `lazy(() => import("…"))`. */
 export const PANEL_TABS: readonly PanelTab[] = [
   { id: "todos", title: "panel.todos", View: lazy(() => import("../todos/TodosTab")) },
+  { id: "workspace", title: "panel.workspace", View: lazy(() => import("../workspace/WorkspaceTab")) },
   { id: "run", title: "panel.run", View: RunFacts },
 ];
