@@ -26,16 +26,8 @@ from web.wire import Reply, Shown, json_response, read_json, read_query, revalid
 PUBLIC: Literal["public"] = "public"
 RUN_TOKEN: Literal["run_token"] = "run_token"  # noqa: S105 - a kind of access, not one
 """Only with the token that an external executor got when it bound the run of this address; nobody else's credential opens it."""
-PUBLIC_ROUTES = frozenset(
+PORTAL_FILES = frozenset(
     {
-        "GET /health",
-        "GET /ready",
-        "GET /metrics",
-        "GET /login",
-        "POST /login",
-        "POST /api/auth/login",
-        "GET /openapi",
-        "GET /openapi.json",
         "GET /",
         "GET /chats/<session_id>",
         "GET /inbox",
@@ -46,6 +38,17 @@ PUBLIC_ROUTES = frozenset(
         "GET /sw.js",
     }
 )
+"""Built files, the same for everybody: their views see neither who asks nor anything of the platform's."""
+PUBLIC_ROUTES = PORTAL_FILES | {
+    "GET /health",
+    "GET /ready",
+    "GET /metrics",
+    "GET /login",
+    "POST /login",
+    "POST /api/auth/login",
+    "GET /openapi",
+    "GET /openapi.json",
+}
 """All there is without authentication, word by word: a public route that is not on this list keeps the app from starting."""
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -6,6 +6,7 @@ tenant but owns nothing here. Anonymous people, and all credentials that no long
 
 from __future__ import annotations
 
+import inspect
 import re
 import uuid
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from tests import cast, factories
 from tests.cast import Cast
 from tests.support import web as web_support
 from tests.support.web import Web
-from web.routing import PUBLIC, PUBLIC_ROUTES, endpoints
+from web import portal
+from web.routing import PORTAL_FILES, PUBLIC, PUBLIC_ROUTES, endpoints
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -175,7 +177,14 @@ def test_every_address_has_a_row_and_every_row_an_address(web: Web) -> None:
 
     assert declared == set(TABLE)
     assert served == declared | PUBLIC_ROUTES
-    assert len(PUBLIC_ROUTES) <= 14
+    assert len(PUBLIC_ROUTES - PORTAL_FILES) <= 8
+
+
+def test_the_portal_s_files_are_given_by_views_that_see_nothing_else(web: Web) -> None:
+    assert {endpoint.name for endpoint in portal.routes.endpoints} == PORTAL_FILES
+    for endpoint in portal.routes.endpoints:
+        assert (endpoint.access, endpoint.method, endpoint.body, endpoint.query) == (PUBLIC, "GET", None, None)
+        assert set(inspect.signature(endpoint.view).parameters) <= {"name", "session_id"}, endpoint.name
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
