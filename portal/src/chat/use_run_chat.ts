@@ -27,8 +27,9 @@ export function useRunChat(chatId: string) {
   const queue = useQuery(queueQuery(chatId));
   const transport = useMemo(() => {
     const forget = () => {
-      client.removeQueries({ queryKey: chatLogQuery(chatId).queryKey });
       setGeneration((before) => before + 1);
+      void client.resetQueries({ queryKey: chatLogQuery(chatId).queryKey });
+      void client.invalidateQueries({ queryKey: queueQuery(chatId).queryKey });
     };
     return new RunTransport(sideOf(client, chatId, forget));
   }, [client, chatId]);
@@ -60,6 +61,13 @@ export function useRunChat(chatId: string) {
     actedOn.current = listedAt;
     void resumeStream();
   }, [atWork, listedAt, isFollowing, waitsBehind, followed?.id, resumeStream]);
+  const line = runs.map(({ runId }) => runId).join(" ");
+  const lineBefore = useRef(line);
+  useEffect(() => {
+    if (lineBefore.current === line) return;
+    lineBefore.current = line;
+    void client.invalidateQueries({ queryKey: chatLogQuery(chatId).queryKey }); // a run came or went, maybe unseen
+  }, [client, chatId, line]);
   const send = useCallback(
     (text: string) => {
       if (isBusy) enqueue({ prompt: text, key: newKey() });
