@@ -32,7 +32,10 @@ export function Composer({ chatId, isBusy, onSend, onTell, onEscape }: Props) {
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       send();
-    } else if (event.key === "Escape") onEscape();
+    } else if (event.key === "Escape") {
+      event.preventDefault(); // or the question that it opens is closed by it
+      onEscape();
+    }
   };
   return (
     <form className="px-5 pb-4 max-sm:px-3" onSubmit={submit}>

@@ -2,21 +2,13 @@ import { useTranslation } from "react-i18next";
 import { type NoteBlock, textOf } from "../events/blocks";
 import { Icon } from "../ui/Icon";
 
-const MODES = ["native_resume", "history_replay"] as const;
-
-/** An event that is neither word nor deed: a warning, what the agent remembers, or one of a type that this page does not know. */
+/** An event that is neither word nor deed: a warning, or one of a type that this page does not know. */
 export function NoteLine({ note }: { note: NoteBlock }) {
   const { t } = useTranslation();
   const { data } = note;
   switch (note.type) {
     case "run.warning":
       return <Told text={textOf(data, "message")} code={textOf(data, "code")} />;
-    case "workspace.sync_failed":
-      return <Told text={t("note.syncFailed", { error: textOf(data, "error") })} />;
-    case "context.restored": {
-      const mode = MODES.find((each) => each === data["mode"]);
-      return mode ? <p className="text-sm text-muted">{t(`note.${mode}`)}</p> : null;
-    }
     default:
       return (
         <details className="text-sm text-muted">

@@ -53,14 +53,16 @@ export function useRunChat(chatId: string) {
   const actedOn = useRef(0);
   const waitsBehind = isFollowing && followed?.role === "assistant" && followed.metadata?.status === "queued";
   useEffect(() => {
-    if (atWork === undefined || actedOn.current === listedAt) return;
+    if (atWork === undefined || actedOn.current >= listedAt) return;
     if (isFollowing) {
       if (waitsBehind && followed.id !== atWork) leaveStream(); // another came first: that one is at work
       return;
     }
-    actedOn.current = listedAt;
-    void resumeStream();
-  }, [atWork, listedAt, isFollowing, waitsBehind, followed?.id, resumeStream]);
+    actedOn.current = Infinity; // none while this one is tried
+    void resumeStream().finally(() => {
+      actedOn.current = client.getQueryState(queueQuery(chatId).queryKey)?.dataUpdatedAt ?? 0;
+    });
+  }, [client, chatId, atWork, listedAt, isFollowing, waitsBehind, followed?.id, resumeStream]);
   const line = runs.map(({ runId }) => runId).join(" ");
   const lineBefore = useRef(line);
   useEffect(() => {

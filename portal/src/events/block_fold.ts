@@ -11,6 +11,8 @@ const NOT_TOLD = new Set([
   "todo.update",
   "tool.output",
   "workspace.synced",
+  "workspace.sync_failed",
+  "context.restored",
 ]);
 
 /**

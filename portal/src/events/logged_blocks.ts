@@ -11,8 +11,6 @@ const STATUSES: Readonly<Record<string, ToolStatus>> = {
 /** The events that such parts are of. */
 const NOTES: Readonly<Record<string, string>> = {
   "data-run-warning": "run.warning",
-  "data-context-restored": "context.restored",
-  "data-workspace-sync-failed": "workspace.sync_failed",
 };
 
 /** Returns the blocks of a message's parts as the server tells them (web/projections/messages.py). */
