@@ -4,6 +4,7 @@ import { useLocation } from "wouter";
 import { HistoryPane } from "../history/HistoryPane";
 import { useActivity } from "../history/use_activity";
 import { Rail } from "./Rail";
+import { ShortcutsHelp } from "./ShortcutsHelp";
 import { StatusLine } from "./StatusLine";
 import { useDocumentTitle } from "./use_document_title";
 
@@ -34,6 +35,7 @@ export function Shell({ children }: { children: ReactNode }) {
         {children}
       </div>
       <StatusLine />
+      <ShortcutsHelp />
     </div>
   );
 }

@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { ProblemNote } from "../ui/ProblemNote";
 import { sizeText } from "./names";
+import { isPicture } from "./pictures";
 import { PicturePreview } from "./PicturePreview";
 import { fileQuery } from "./queries";
 import { TextPreview } from "./TextPreview";
@@ -10,8 +11,6 @@ interface Props {
   sessionId: string;
   path: string;
 }
-
-const PICTURES = /\.(png|jpe?g|gif|webp)$/i;
 
 /** What a file holds, where that is something to look at. */
 export function FilePreview({ sessionId, path }: Props) {
@@ -41,6 +40,6 @@ export function FilePreview({ sessionId, path }: Props) {
       />
     );
   }
-  if (PICTURES.test(path)) return <PicturePreview sessionId={sessionId} path={path} otherwise={noPreview} />;
+  if (isPicture(first.bytes)) return <PicturePreview sessionId={sessionId} path={path} otherwise={noPreview} />;
   return noPreview;
 }
