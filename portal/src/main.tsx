@@ -1,7 +1,8 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
+import { meQuery } from "./api/queries";
 import { App } from "./app/App";
 import { startTheme } from "./app/theme";
 import { startI18n } from "./i18n/i18n";
@@ -13,7 +14,20 @@ const REFUSED = [400, 499] as const;
 startTheme();
 startI18n();
 startShortcuts();
+/** A session that has ended shows the way in, at the address where one is; a newer one has another proof. */
+const onError = (error: unknown) => {
+  const { status, code } = problemOf(error);
+  const isMe = status === 401 || code === "csrf_failed";
+  if (isMe) void client.invalidateQueries({ queryKey: meQuery.queryKey });
+};
+const queryCache = new QueryCache({
+  onError: (error, query) => {
+    if (query.queryKey[0] !== meQuery.queryKey[0]) onError(error);
+  },
+});
 const client = new QueryClient({
+  queryCache,
+  mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
       // what was refused will be refused again; what did not answer may

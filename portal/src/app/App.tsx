@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
+import { lazy, Suspense } from "react";
 import { Route, Switch } from "wouter";
 import { problemOf } from "../api/problem";
 import { meQuery } from "../api/queries";
@@ -9,11 +10,14 @@ import { OpenChat } from "../history/OpenChat";
 import { ProblemNote } from "../ui/ProblemNote";
 import { Shell } from "./Shell";
 
+const InboxPage = lazy(() => import("../inbox/InboxPage"));
+const AccountPage = lazy(() => import("../account/AccountPage"));
+
 export function App() {
   const { t } = useTranslation();
   const me = useQuery(meQuery);
   if (me.isPending) return <p className="sr-only">{t("app.loading")}</p>;
-  if (me.error) {
+  if (me.error && (me.data === undefined || problemOf(me.error).status === 401)) {
     if (problemOf(me.error).status === 401) return <LoginPage />;
     return (
       <main className="mx-auto max-w-md p-6">
@@ -25,6 +29,16 @@ export function App() {
     <Shell>
       <Switch>
         <Route path="/chats/:chatId">{({ chatId }) => <OpenChat key={chatId} chatId={chatId} />}</Route>
+        <Route path="/inbox">
+          <Suspense fallback={<p className="p-6">{t("app.loading")}</p>}>
+            <InboxPage />
+          </Suspense>
+        </Route>
+        <Route path="/account">
+          <Suspense fallback={<p className="p-6">{t("app.loading")}</p>}>
+            <AccountPage />
+          </Suspense>
+        </Route>
         <Route>
           <FirstChat />
         </Route>

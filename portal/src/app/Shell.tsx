@@ -3,6 +3,7 @@ import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { HistoryPane } from "../history/HistoryPane";
 import { useActivity } from "../history/use_activity";
+import { useNotices } from "../inbox/use_notices";
 import { Rail } from "./Rail";
 import { ShortcutsHelp } from "./ShortcutsHelp";
 import { StatusLine } from "./StatusLine";
@@ -16,6 +17,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const showsHistory = historyAt === location;
   const pending = useActivity()?.pending ?? 0;
   useDocumentTitle(pending);
+  useNotices();
   return (
     <div className="grid h-full grid-cols-[52px_minmax(0,1fr)] grid-rows-[minmax(0,1fr)_30px] lg:grid-cols-[52px_268px_minmax(0,1fr)] max-sm:grid-cols-1 max-sm:grid-rows-[minmax(0,1fr)_52px]">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:z-10 focus:bg-panel focus:p-2">

@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Popover } from "radix-ui";
 import { useTranslation } from "react-i18next";
+import { Link } from "wouter";
 import { answered, api, keyed } from "../api/client";
 import { meQuery } from "../api/queries";
 import { LanguageSwitch } from "../app/LanguageSwitch";
@@ -31,6 +32,9 @@ export function AccountMenu() {
         className="z-10 flex w-72 flex-col gap-4 rounded-md border border-line bg-panel p-4 shadow-soft"
       >
         <p>{t("account.signedInAs", { name: me.data?.name ?? "" })}</p>
+        <Link href="/account" className="underline underline-offset-2">
+          {t("account.open")}
+        </Link>
         <ThemeSwitch />
         <LanguageSwitch />
         <Button onClick={() => logout.mutate()} disabled={logout.isPending}>

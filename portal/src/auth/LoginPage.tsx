@@ -2,7 +2,6 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { answered, api } from "../api/client";
-import { meQuery } from "../api/queries";
 import { LanguageSwitch } from "../app/LanguageSwitch";
 import { Button } from "../ui/Button";
 import { ProblemNote } from "../ui/ProblemNote";
@@ -15,7 +14,7 @@ export function LoginPage() {
   const [token, setToken] = useState("");
   const login = useMutation({
     mutationFn: () => answered(api.POST("/api/auth/login", { body: { token: token.trim() } })),
-    onSuccess: () => client.resetQueries({ queryKey: meQuery.queryKey }),
+    onSuccess: () => client.resetQueries(), // whoever was here before: nothing of theirs stays in the page
   });
   return (
     <main className="mx-auto flex max-w-sm flex-col gap-5 px-4 py-[12vh]">

@@ -1,5 +1,6 @@
 import type { KeyboardEvent, SyntheticEvent } from "react";
 import { useTranslation } from "react-i18next";
+import { AgentChoice } from "../providers/AgentChoice";
 import { Button } from "../ui/Button";
 import { useDraft } from "./drafts";
 
@@ -50,6 +51,7 @@ export function Composer({ chatId, isBusy, onSend, onTell, onEscape }: Props) {
           className="field-sizing-content max-h-[40vh] resize-none bg-transparent outline-none placeholder:text-muted"
         />
         <div className="flex items-center gap-2 text-sm text-muted">
+          <AgentChoice chatId={chatId} />
           <span className="mr-auto max-sm:hidden">{t("chat.sendHint")}</span>
           {onTell && (
             <Button

@@ -4,6 +4,7 @@ import { problemOf } from "../api/problem";
 import { BlockFold } from "../events/block_fold";
 import type { Block } from "../events/blocks";
 import type { Envelope } from "../events/envelope";
+import { tellTail } from "../events/live_tail";
 import type { Chunk, Message } from "../events/message";
 import { factsOf } from "../events/run_facts";
 import { RunStream, type StreamWorld } from "../events/run_stream";
@@ -73,6 +74,7 @@ export class RunTransport implements ChatTransport<Message> {
           {
             onEvents: (events) => {
               takeOutputs(events);
+              tellTail(runId, events);
               for (const data of fold.add(events)) controller.enqueue({ type: "data-block", id: data.key, data });
               controller.enqueue({ type: "message-metadata", messageMetadata: factsOf(events) });
               tellConnection({ seq: events.at(-1)?.seq ?? 0 });

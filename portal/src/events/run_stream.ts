@@ -25,6 +25,7 @@ const SILENCE_MS = 40_000; // the server says something every 15 s
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 10_000;
 const NORMAL = 1000;
+const CONNECTING = 0;
 
 /**
  * The log of one run as it grows, over a WebSocket. It comes back with its cursor after every break, drops what it has, and asks
@@ -150,7 +151,9 @@ export class RunStream {
     this.#socket = undefined;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
+    if (socket.readyState === CONNECTING)
+      socket.onopen = () => socket.close(); // browsers complain of one that is closed too early
+    else socket.close();
   }
 
   #tell(state: StreamState): void {

@@ -43,5 +43,5 @@ export const activityQuery = queryOptions({
   refetchInterval: LOOK_AGAIN_MS,
 });
 
-/** What is another when the activity's version is: lists of chats, each chat, what people are asked. */
-export const FOLLOWS_ACTIVITY: readonly string[] = ["chats", "chat", "requests"];
+/** What is another when the activity's version is: lists of chats, each chat, what people are asked, runs. */
+export const FOLLOWS_ACTIVITY: readonly string[] = ["chats", "chat", "requests", "runs"];

@@ -20,6 +20,7 @@ export interface PanelTab {
 /** The tabs, from left to right. A view is loaded when it is first looked at: `lazy(() => import("…"))`. */
 export const PANEL_TABS: readonly PanelTab[] = [
   { id: "todos", title: "panel.todos", View: lazy(() => import("../todos/TodosTab")) },
+  { id: "timeline", title: "panel.timeline", View: lazy(() => import("../timeline/TimelineTab")) },
   { id: "workspace", title: "panel.workspace", View: lazy(() => import("../workspace/WorkspaceTab")) },
   { id: "run", title: "panel.run", View: RunFacts },
 ];
