@@ -40,8 +40,9 @@ export function ChatPage({ chatId }: { chatId: string }) {
     if (isMissing && !earlier.isReading) read?.();
   }, [isMissing, earlier.isReading, read]);
 
-  const last = rows.findLast((row) => row.kind === "end")?.run;
-  const newest = chat.runs[0]?.runId ?? last?.runId;
+  const ends = rows.filter((row) => row.kind === "end");
+  const newest = chat.runs[0]?.runId ?? ends.at(-1)?.runId;
+  const last = ends.findLast(({ runId }) => runId === newest)?.run; // below it there may be one that was taken back
   const listed = useQuery({ ...runQuery(newest ?? ""), enabled: newest !== undefined && chat.runs.length === 0 }).data;
   const known = chat.runs[0] ?? (listed?.runId === newest ? listed : undefined);
   const run = known && last?.runId === known.runId ? { ...known, status: last.status as Run["status"] } : known;
