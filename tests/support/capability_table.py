@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support import network_namespace
+
 _NAME = "paddock_capability"
 _SEEN: dict[str, dict[str, Any]] = {}
 
@@ -46,6 +48,9 @@ def show(terminalreporter: Any) -> None:
     for capability in sorted({result["capability"] for result in _SEEN.values()}):
         cells = (_cell(capability, agent) for agent in agents)
         terminalreporter.write_line(f"{capability:<12}" + "".join(f"{cell:>14}" for cell in cells))
+    fenced = "each agent reached its model and nothing else of the network"
+    open_ = "NOT FENCED: this user may make no namespaces, so each agent reached whatever this machine does"
+    terminalreporter.write_line(fenced if network_namespace.usable() else open_)
 
 
 def _cell(capability: str, agent: str) -> str:

@@ -23,6 +23,8 @@ from app.ports import Provider, Turn
 from executor.relay import Relay
 from tests.support import network_namespace
 
+PATIENCE_SECONDS = 150
+"""Until an agent is said to hang: OpenCode's tries of a server that fails take 20 s where it has a core for itself."""
 REPOSITORY = Path(__file__).resolve().parents[3]
 Policy = Callable[[AskPolicy], str]
 Person = Callable[[str, Mapping[str, Any]], "Mapping[str, Any] | None"]
@@ -92,7 +94,7 @@ class PipeDriver:
         policy: Policy = allow_all,
         person: Person = nobody,
         first_control: Mapping[str, Any] | None = None,
-        timeout_seconds: float = 60,
+        timeout_seconds: float = PATIENCE_SECONDS,
     ) -> Played:
         """Run one attempt to its end. `person` sees each event and may return a control record (answer, stop);
         `first_control` is there before the agent has said anything."""

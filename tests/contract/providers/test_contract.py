@@ -22,6 +22,7 @@ from app.domain.prices import Prices
 from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, NOTHING, ResumePoint
 from app.ports import Turn
+from tests.conftest import missing
 from tests.contract.providers.pipes import Person, PipeDriver, Played, always, answer, ask_all
 from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
 from tests.support import network_namespace
@@ -154,8 +155,9 @@ def test_tools_are_called_and_their_results_told(driver: PipeDriver, subject: Su
     assert texts(played) == ["done"]
 
 
-@pytest.mark.skipif(not network_namespace.usable(), reason="this user may make no namespaces")
 def test_nothing_but_the_model_is_reached(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
+    if not network_namespace.usable():
+        missing("This user may make no namespaces: agents reach whatever this machine does.")
     with ModelServer() as elsewhere:
         port = elsewhere.url.rpartition(":")[2]
         tries = f"import socket; print('code', socket.socket().connect_ex(('127.0.0.1', {port})))"
