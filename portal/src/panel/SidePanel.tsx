@@ -27,7 +27,9 @@ export function SidePanel(about: PanelProps) {
       aria-label={t("panel.label")}
       onKeyDown={(event) => {
         const isInDialog = event.target instanceof Element && event.target.closest("dialog");
-        if (event.key === "Escape" && isDrawer && !event.defaultPrevented && !isInDialog) hidePanel();
+        if (event.key !== "Escape" || !isDrawer || event.defaultPrevented || isInDialog) return;
+        event.preventDefault(); // the key would ask to stop the run as well
+        hidePanel();
       }}
       className="flex min-h-0 w-[340px] flex-none flex-col border-l border-line bg-bg max-xl:fixed max-xl:inset-y-0 max-xl:right-0 max-xl:z-10 max-xl:w-[min(420px,100vw)] max-xl:shadow-soft"
     >
