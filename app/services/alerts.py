@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import fn
+
 from app import db
 from app.config import Settings
+from app.domain.external import EXTERNAL
 from app.domain.failure import FailureCode
 from app.domain.run_state import RunStatus
 from app.domain.worker_state import SyncStatus, WorkerStatus
@@ -58,13 +61,7 @@ def look(settings: Settings, board: ProcessBoard | None) -> Findings:
 
 def _of_tenant(settings: Settings, tenant_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
     now = db.now()
-    queued = AgentRun.select().where(
-        AgentRun.tenant_id == tenant_id,
-        AgentRun.status == RunStatus.QUEUED,
-        AgentRun.retry_at.is_null(),
-        AgentRun.created_at < now - settings.alert_queue_seconds,
-    )
-    if count := queued.count():
+    if count := _waiting_for_workers(tenant_id, now - settings.alert_queue_seconds):
         yield "queue_age", {"queued": count, "olderThanSeconds": settings.alert_queue_seconds}
     lost, seconds = gauges.overdue_leases(now - LEASE_SECONDS, tenant_id)
     if lost:
@@ -86,3 +83,24 @@ def _of_tenant(settings: Settings, tenant_id: str) -> Iterator[tuple[str, dict[s
     if failing := provider_breaker.list_open(tenant_id):
         told = [{"provider": row.provider, "failureCode": row.failure_code, "remedy": row.remedy} for row in failing]
         yield "providers_unavailable", {"providers": told}
+
+
+def _waiting_for_workers(tenant_id: str, before: float) -> int:
+    """Count the runs that have waited for a worker and for nothing else since then: first of their sessions, not for an executor to
+    bind itself, not for a provider that fails (`providers_unavailable` tells of that)."""
+    earlier = AgentRun.alias()
+    in_the_way = earlier.select().where(
+        earlier.session_id == AgentRun.session_id,
+        earlier.session_seq < AgentRun.session_seq,
+        earlier.finished_at.is_null() | (earlier.finished_at >= before),
+    )
+    failing = [row.provider for row in provider_breaker.list_open(tenant_id)]
+    query = AgentRun.select().where(
+        AgentRun.tenant_id == tenant_id,
+        AgentRun.status == RunStatus.QUEUED,
+        AgentRun.created_at < before,
+        AgentRun.retry_at.is_null() | (AgentRun.retry_at < before),
+        AgentRun.provider.not_in([EXTERNAL, *failing]),
+        ~fn.EXISTS(in_the_way),
+    )
+    return int(query.count())

@@ -46,7 +46,6 @@ class RunPause:
             return
         state = host.find_agent(attempt.agent_id)
         if state is not None and state.running and state.last == attempt.position:
-            self._log.flush()
             self._let_go(attempt.position)
 
     def rest_without_agent(self, run: AgentRun, ending: RunEnding) -> bool:
@@ -76,6 +75,8 @@ class RunPause:
         return True
 
     def _let_go(self, record: int, *, sandbox_stopped: bool = False) -> None:
+        """Raise LetGo, with all in SQL: nobody holds the run while it rests, so what only Redis had could be lost there for good."""
+        self._log.flush()
         runs.let_go(self._run_id, self._lease.epoch, record, sandbox_stopped=sandbox_stopped)
         self._lease.lose()
         if runs.list_unapplied(self._run_id):  # it came in between: its bell was for this holder

@@ -53,7 +53,7 @@ def _in_queue(run: AgentRun, shortage: str | None) -> dict[str, Any]:
         return {"reason": "provider_unavailable", "since": breaker.opened_at, "remedy": breaker.remedy}
     if run.retry_at is not None and run.retry_at > db.now():
         return {"reason": "retry", "since": _last_change(run)}
-    return _for_worker(run, run.retry_at or run.created_at)
+    return _for_worker(run, run.retry_at or _became_first(run))
 
 
 def _for_person(run: AgentRun) -> dict[str, Any]:
@@ -89,6 +89,14 @@ def _older(run: AgentRun) -> int:
         AgentRun.finished_at.is_null(),
     )
     return int(query.count())
+
+
+def _became_first(run: AgentRun) -> float:
+    """Return when it became the first of its session: when it was created, or the one before it ended."""
+    ended = AgentRun.select(fn.MAX(AgentRun.finished_at)).where(
+        AgentRun.session_id == run.session_id, AgentRun.session_seq < run.session_seq
+    )
+    return max(float(run.created_at), float(ended.scalar() or 0.0))
 
 
 def _first_in_queue(run: AgentRun) -> int:

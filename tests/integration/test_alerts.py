@@ -20,7 +20,9 @@ from app.models import AgentRun, ChatSession, ProviderBreaker, SessionWorker, Te
 from app.ports import ProcessReport
 from app.services import identity, provider_breaker, worker_rows
 from app.services.counting import Counters
+from app.services.run_creation import NewRun, create
 from app.services.webhooks import Webhooks
+from tests.factories import SilentBell
 from tests.integration.test_webhooks import SECRET, Receiver, ask, new_run, receiver
 from tests.unit.test_exposition import MemoryTally
 
@@ -60,7 +62,7 @@ def told(database: peewee.Database, receiver: Receiver, redis_url: str, tmp_path
 
 def break_everything(told: Told) -> None:
     old, lost, spent = new_run(), new_run(), new_run()
-    AgentRun.update(created_at=db.now() - 100).where(AgentRun.id == old.id).execute()
+    AgentRun.update(created_at=db.now() - 100, provider="claude-code").where(AgentRun.id == old.id).execute()
     AgentRun.update(status="claimed", lease_until=db.now() - 200).where(AgentRun.id == lost.id).execute()
     spent_fields = {"status": "failed", "failure_code": "budget_exceeded", "finished_at": db.now()}
     AgentRun.update(spent_fields).where(AgentRun.id == spent.id).execute()
@@ -131,6 +133,25 @@ def test_a_rule_of_one_tenant_is_no_other_tenants(told: Told) -> None:
     AgentRun.update(created_at=db.now() - 100).where(AgentRun.id == run.id).execute()
     assert told.types() == ["alert.queue_age"]
     assert [row.tenant_id for row in WebhookDelivery.select()] == [run.tenant_id]
+
+
+def test_what_waits_for_anything_but_a_worker_is_no_fault_of_the_queue(told: Told) -> None:
+    long_ago = db.now() - 100
+    busy, external, failing = new_run(), new_run(), new_run()
+    next_one = create(NewRun(busy.tenant_id, busy.user_id, busy.session_id, "scripted", "and then"), SilentBell())
+    AgentRun.update(created_at=long_ago).execute()
+    AgentRun.update(status="waiting_human", waiting_since=long_ago).where(AgentRun.id == busy.id).execute()
+    AgentRun.update(provider="external").where(AgentRun.id == external.id).execute()
+    AgentRun.update(retry_at=db.now() + 5).where(AgentRun.id == failing.id).execute()
+    assert told.types() == []
+    ended = {"status": "succeeded", "finished_at": db.now()}
+    AgentRun.update(ended).where(AgentRun.id == busy.id).execute()
+    assert told.types() == []  # the next one has waited for a worker since now
+    AgentRun.update(finished_at=long_ago).where(AgentRun.id == busy.id).execute()
+    assert [each["data"]["queued"] for each in told.news()] == [1]
+    AgentRun.update(retry_at=long_ago).where(AgentRun.id == failing.id).execute()
+    AgentRun.update(status="canceled", finished_at=db.now()).where(AgentRun.id == next_one.id).execute()
+    assert told.types() == []  # one, as before
 
 
 @sqlite_only

@@ -12,7 +12,7 @@ import pytest
 
 from app import db
 from app.domain.run_state import RunStatus
-from app.models import AgentRun, HumanLoopRequest, SessionWorker
+from app.models import AgentRun, HumanLoopRequest, RunEvent, SessionWorker
 from app.services import human_loop
 from app.services.log_check import check
 from app.services.run_creation import add_command
@@ -49,7 +49,14 @@ def let_go(world: World, prompt: str) -> AgentRun:
     run = world.drive()
     assert (run.status, run.lease_owner) == (RunStatus.WAITING_HUMAN, None)
     assert run.let_go_at is not None
+    assert_at_rest(world, run)
     return run
+
+
+def assert_at_rest(world: World, run: AgentRun) -> None:
+    """While nobody holds the run, nobody could bring back what only Redis had."""
+    seqs = [event.seq for event in world.events(run.id)]
+    assert RunEvent.select().where(RunEvent.run_id == run.id).count() == len(seqs) == seqs[-1]
 
 
 def outputs(world: World, run: AgentRun) -> list[tuple[str, str]]:
@@ -200,6 +207,8 @@ def test_a_request_outlives_the_executor_it_came_from(world: World) -> None:
     assert (run.status, run.attempt) == (RunStatus.WAITING_HUMAN, 1)
     assert run.sandbox_stopped_at is not None
     assert world.claim() is None
+    assert "run.warning" in world.types(run.id)
+    assert_at_rest(world, run)
     answer(world, request_of(run), human_loop.Reply(decision="allow"))
     run = world.drive()
     assert (run.status, run.attempt, run.failures) == ("succeeded", 2, 0)

@@ -161,7 +161,13 @@ def test_a_folder_is_downloaded_as_an_archive_without_ways_out(house: House, ses
 
 def test_reading_starts_no_sandbox(house: House) -> None:
     session = house.session()
-    assert house.workspaces.tree(session.id) == {"path": "", "entries": [], "source": "none", "snapshotId": None, "savedAt": None}
+    assert house.workspaces.tree(session.id) == {
+        "path": "",
+        "entries": [],
+        "source": "none",
+        "snapshotId": None,
+        "savedAt": None,
+    }
     assert members(house.workspaces.download(session.id)) == {}
     assert house.workspaces.diff(session.id)["files"] == []
     with pytest.raises(NotFound):
