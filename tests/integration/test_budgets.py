@@ -74,6 +74,13 @@ def test_without_the_proxy_the_agents_own_report_counts(world: World, budget: di
     assert (ended.id, ended.status, ended.failure_code) == (run.id, "failed", "budget_exceeded")
 
 
+def test_a_run_that_was_answered_by_the_call_that_reached_its_budget_has_succeeded(world: World) -> None:
+    run = world.create("/say done", options={"budget": {"maxTokens": 15, "maxCostUsd": 0.5}})
+    called(run)
+    ended = world.drive()
+    assert (ended.status, ended.usage["costUsd"]) == ("succeeded", 0.5)
+
+
 def test_what_was_counted_is_the_runs_usage_and_another_report_is_told(world: World) -> None:
     run = world.create("/usage 10 5 0.25\n/say done")
     called(run, input=11)

@@ -216,8 +216,11 @@ class CodexTurn(AgentTurn):
             self._interrupt()
 
     def _on_item_started(self, params: Mapping[str, Any]) -> None:
-        if params["item"].get("type") != "userMessage":
+        kind = params["item"].get("type")
+        if kind != "userMessage":
             self._queue.on_progress()
+        if kind == "agentMessage":  # to take a steer in it may break off what it says, without a word of it
+            self._speech.close("text")
         call = call_of(params["item"])
         if call is not None:
             self._calls.call(call)

@@ -329,7 +329,8 @@ def test_a_steer_without_a_tool_behind_it_is_answered_too(
     assert texts(played)[-1] == "You said: paint it blue"
     assert_deltas_join(played)
     usage = played.of("usage.update")[-1]
-    assert usage["input"] == 100 * len(model.calls)
+    calls = len(model.calls)  # Codex may break the first one off, and is told no usage of it then
+    assert usage["input"] in {100 * calls, 100 * (calls - (subject.kind == "codex-cli"))}
 
 
 @pytest.mark.capability("steering")
