@@ -13,6 +13,7 @@ from tests.support.stack import Stack
 
 COUNT = 100_000
 SEEN = 20_000
+MOST_NODES = 1500
 _FILL = """
 INSERT INTO run_events (run_id, seq, tenant_id, type, ts, src, data)
 WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?)
@@ -37,6 +38,41 @@ def long_run() -> str:
 
 def event(page: Page, seq: int) -> Locator:
     return page.locator(f"[data-seq='{seq}']")
+
+
+def test_a_hundred_thousand_events_are_looked_through_from_both_ends(page: Page, running: Stack) -> None:
+    page.goto("/")
+    expect(page.get_by_role("region", name="History").get_by_role("link")).to_have_count(1)
+    with running.opened():
+        chat = long_run()
+    page.goto(f"/chats/{chat}")
+    page.get_by_role("tab", name="Timeline").click()
+    expect(event(page, COUNT)).to_be_visible(timeout=SEEN)
+    events = page.get_by_role("region", name="Events")
+    rows = events.get_by_role("listitem")
+    assert rows.count() < 100
+    events.evaluate("box => { box.scrollTop = 0 }")
+    expect(event(page, COUNT - 204)).to_be_attached(timeout=SEEN)  # what came before is read when one goes there
+    expect(event(page, COUNT - 199)).to_be_visible()  # and what one saw stays where it was
+
+    page.get_by_role("button", name="Beginning").click()
+    expect(event(page, 1)).to_be_visible(timeout=SEEN)
+    for seq in (200, 400, 600):
+        events.evaluate(f"box => {{ box.scrollTop = {seq} * 28 - 200 }}")
+        expect(event(page, seq + 5)).to_be_attached(timeout=SEEN)
+    page.get_by_role("button", name="End", exact=True).click()
+    expect(event(page, COUNT)).to_be_visible(timeout=SEEN)
+    assert page.evaluate("document.querySelectorAll('[data-seq]').length") < 100
+
+    page.get_by_label("Kind of events").select_option("tools")
+    expect(event(page, COUNT - 1000)).to_be_visible(timeout=SEEN)
+    expect(event(page, COUNT)).to_have_count(0)
+    page.get_by_role("button", name="Beginning").click()
+    expect(event(page, 1000)).to_be_visible(timeout=SEEN)
+    event(page, 2000).click()
+    detail = page.get_by_role("region", name="Event 2000")
+    expect(detail.locator("pre")).to_contain_text('"text": "word <b>bold</b>"')
+    assert page.evaluate("document.querySelectorAll('*').length") < MOST_NODES
 
 
 def test_a_link_leads_to_an_event_also_of_a_type_of_tomorrow(page: Page, running: Stack) -> None:

@@ -29,31 +29,33 @@ export function AgentChoice({ chatId }: { chatId: string }) {
       >
         {name}
       </Popover.Trigger>
-      <Popover.Content
-        side="top"
-        align="start"
-        aria-label={t("providers.title")}
-        className="z-20 flex max-h-[70vh] w-[min(420px,calc(100vw-2rem))] flex-col gap-3 overflow-auto rounded-md border border-line bg-panel p-3 shadow-soft"
-      >
-        <fieldset className="flex flex-col gap-0.5">
-          <legend className="mb-1 px-2 text-sm text-muted">{t("providers.title")}</legend>
-          {items.map((provider) => (
-            <ProviderOption
-              key={provider.kind}
-              provider={provider}
-              isChosen={provider.kind === chat.provider}
-              onChoose={() => change.mutate({ provider: provider.kind })}
-            />
-          ))}
-        </fieldset>
-        <ModelField
-          key={`${chat.provider} ${chat.model}`}
-          model={chat.model}
-          usual={chosen?.model ?? null}
-          onChoose={(model) => change.mutate({ model })}
-        />
-        {error && <ProblemNote error={error} />}
-      </Popover.Content>
+      <Popover.Portal>
+        <Popover.Content
+          side="top"
+          align="start"
+          aria-label={t("providers.title")}
+          className="z-20 flex max-h-[70vh] w-[min(420px,calc(100vw-2rem))] flex-col gap-3 overflow-auto rounded-md border border-line bg-panel p-3 shadow-soft"
+        >
+          <fieldset className="flex flex-col gap-0.5">
+            <legend className="mb-1 px-2 text-sm text-muted">{t("providers.title")}</legend>
+            {items.map((provider) => (
+              <ProviderOption
+                key={provider.kind}
+                provider={provider}
+                isChosen={provider.kind === chat.provider}
+                onChoose={() => change.mutate({ provider: provider.kind })}
+              />
+            ))}
+          </fieldset>
+          <ModelField
+            key={`${chat.provider} ${chat.model}`}
+            model={chat.model}
+            usual={chosen?.model ?? null}
+            onChoose={(model) => change.mutate({ model })}
+          />
+          {error && <ProblemNote error={error} />}
+        </Popover.Content>
+      </Popover.Portal>
     </Popover.Root>
   );
 }

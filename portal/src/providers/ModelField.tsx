@@ -19,6 +19,7 @@ export function ModelField({ model, usual, onChoose }: Props) {
       className="flex items-end gap-2 px-2"
       onSubmit={(event) => {
         event.preventDefault();
+        event.stopPropagation(); // the composer that it hangs on is a form as well
         onChoose(wanted);
       }}
     >

@@ -17,7 +17,7 @@ interface Props {
 }
 
 const ROW_PX = 28;
-const AHEAD = 40;
+const AHEAD_PX = 40 * ROW_PX;
 const AT_END_PX = 2 * ROW_PX;
 
 /** As many events as are seen. What is read before or behind them does not move them; at the end one stays at the end. */
@@ -48,13 +48,11 @@ export function EventList({ events, anchor, isWhole, opened, onOpen, onNearStart
     wasWhole.current = isWhole;
   }, [events, anchor, isWhole]);
   const shown = virtualizer.getVirtualItems();
-  const first = shown[0]?.index ?? 0;
-  const last = shown.at(-1)?.index ?? 0;
-  const isNearStart = events.length > 0 && first < AHEAD;
-  const isNearEnd = events.length > 0 && last > events.length - AHEAD;
   useEffect(() => {
-    if (isNearStart) onNearStart();
-    if (isNearEnd) onNearEnd();
+    if (!box.current || events.length === 0) return;
+    const { scrollTop, scrollHeight, clientHeight } = box.current; // what the virtualizer knows may be of before the last move
+    if (scrollTop < AHEAD_PX) onNearStart();
+    if (scrollHeight - scrollTop - clientHeight < AHEAD_PX) onNearEnd();
   });
   const onScroll = () => {
     const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = box.current ?? {};
