@@ -83,6 +83,11 @@ class Box:
     status_fd: int
 
 
+def _agents(mounts: Mapping[str, str]) -> list[str]:
+    """Show what agents are installed; one that is not there keeps no other from starting."""
+    return [part for inside, outside in sorted(mounts.items()) for part in ("--ro-bind-try", outside, inside)]
+
+
 def command_line(box: Box, interpreter: Interpreter) -> list[str]:
     """Return bwrap and its arguments up to the program to run.
 
@@ -109,7 +114,7 @@ def command_line(box: Box, interpreter: Interpreter) -> list[str]:
         *("--ro-bind", str(EXECUTOR_FOLDER), PACKAGE),
         *(("--ro-bind", interpreter.prefix, interpreter.prefix) if interpreter.prefix else ()),
         *("--symlink", interpreter.path, PYTHON),
-        *(part for inside, outside in sorted(box.mounts.items()) for part in ("--ro-bind", outside, inside)),
+        *_agents(box.mounts),
         *(
             "--chdir",
             "/",

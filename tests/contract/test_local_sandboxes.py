@@ -176,6 +176,13 @@ def test_mounts_are_where_they_are_promised(tmp_path: Path, sandboxes: LocalSand
     assert said(list(executor.follow("run_1.1", 0))) == [b"tool works"]
 
 
+def test_an_agent_that_is_not_installed_keeps_no_sandbox_from_starting(
+    tmp_path: Path, sandboxes: LocalSandboxes
+) -> None:
+    executor = sandboxes.start(spec(**{"/opt/agents/gone": str(tmp_path / "gone")}))
+    assert executor.health()["status"] == "ok"
+
+
 def test_a_long_folder_is_no_problem(tmp_path: Path, sandbox_mode: str) -> None:
     with local_sandboxes(tmp_path / ("long" * 30), sandbox_mode) as made:
         assert made.start(spec()).health()["status"] == "ok"

@@ -235,3 +235,12 @@ def test_a_program_that_sandboxes_do_not_show_is_told_with_a_remedy(tmp_path: Pa
     failure = AcpProvider({"command": str(program)}).readiness({}).failure
     assert failure is not None
     assert "PADDOCK_ACP_MOUNTS" in failure.remedy
+
+
+def test_an_adapter_that_is_not_installed_is_shown_to_no_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    provider = AcpProvider({})
+    assert provider.readiness({}).failure is not None
+    assert "/opt/agents/acp" not in provider.mounts()

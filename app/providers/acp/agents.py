@@ -91,7 +91,7 @@ def _claude(binary: Path | None) -> AcpAgent:
     package = folder / "node_modules" / "@agentclientprotocol" / CLAUDE
     node = _node()
     missing = node is None or not (package / "dist" / "index.js").is_file()
-    mounts = {**native.mounts(), ADAPTERS: str(folder), **({NODE: str(node)} if node else {})}
+    mounts = {**native.mounts(), **({} if missing else {ADAPTERS: str(folder), NODE: str(node)})}
     return AcpAgent(
         CLAUDE,
         [f"{NODE}/bin/node", f"{ADAPTERS}/node_modules/@agentclientprotocol/{CLAUDE}/dist/index.js"],
