@@ -32,6 +32,7 @@ const AHEAD = 12; // rows from the first at which what came before is read
 export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wanted, onRetry }: Props) {
   const { t } = useTranslation();
   const box = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
   // eslint-disable-next-line react-hooks/incompatible-library -- this component may not be memoised by a compiler, and is not
   const list = useVirtualizer({
@@ -52,18 +53,24 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
   useEffect(() => {
     if (first < AHEAD && rows.length > 0 && !isReadingEarlier) onEarlier?.();
   }, [first, rows.length, isReadingEarlier, onEarlier]);
-  const wasAtEnd = useRef(true);
+  const follows = useRef(true);
+  const topBefore = useRef(0);
   useEffect(() => {
-    if (!box.current) return;
+    if (!box.current || !content.current) return;
     const observer = new ResizeObserver(() => {
-      if (wasAtEnd.current) list.scrollToEnd(); // what is below, or the window, took room from it
+      if (follows.current) list.scrollToEnd(); // rows turned out higher, or what is below, or the window, took room from it
     });
     observer.observe(box.current);
+    observer.observe(content.current);
     return () => observer.disconnect();
   }, [list]);
   const onScroll = () => {
-    wasAtEnd.current = list.isAtEnd(NEAR_PX);
-    setIsAtEnd(wasAtEnd.current);
+    const top = box.current?.scrollTop ?? 0;
+    // who is not at the end and did not go up has not left it: it grew
+    if (list.isAtEnd(NEAR_PX)) follows.current = true;
+    else if (top < topBefore.current) follows.current = false;
+    topBefore.current = top;
+    setIsAtEnd(follows.current);
   };
   const place = wanted ? placeOf(rows, wanted.runId, wanted.seq) : -1;
   const isThere = place >= 0;
@@ -71,6 +78,7 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
   useEffect(() => {
     if (!isThere || shown.current === wanted) return;
     shown.current = wanted;
+    follows.current = false;
     list.scrollToIndex(place, { align: "center" });
   }, [isThere, wanted, place, list]);
   return (
@@ -85,7 +93,7 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
         tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
         className="min-h-0 flex-1 overflow-auto px-5 [overflow-anchor:none] xl:px-11 max-sm:px-3"
       >
-        <div className="relative mx-auto w-full max-w-[760px]" style={{ height: list.getTotalSize() }}>
+        <div ref={content} className="relative mx-auto w-full max-w-[760px]" style={{ height: list.getTotalSize() }}>
           {items.map(({ index, key, start }) => {
             const row = rows[index];
             return (

@@ -1,6 +1,7 @@
 import { useTranslation } from "react-i18next";
 import type { TextBlock } from "../events/blocks";
 import { durationOf } from "../ui/duration";
+import { shownText } from "../ui/shown_text";
 
 /** What the agent thought, folded: its deeds are what counts. */
 export function Thinking({ block }: { block: TextBlock }) {
@@ -16,7 +17,7 @@ export function Thinking({ block }: { block: TextBlock }) {
             ? t("chat.thoughtFor", { time: durationOf(at, endedAt, i18n.language) })
             : t("chat.thought")}
       </summary>
-      <p className="mt-1 border-l-2 border-line pl-3 break-words whitespace-pre-wrap">{text}</p>
+      <p className="mt-1 border-l-2 border-line pl-3 break-words whitespace-pre-wrap">{shownText(text)}</p>
     </details>
   );
 }

@@ -4,6 +4,7 @@ import type { ToolBlock, ToolStatus } from "../events/blocks";
 import { CodeBlock } from "../ui/CodeBlock";
 import { durationOf } from "../ui/duration";
 import { Icon, type IconName } from "../ui/Icon";
+import { shownText } from "../ui/shown_text";
 import { Diff } from "./Diff";
 import { editsOf } from "./edits";
 import type { Node } from "./rows";
@@ -51,7 +52,7 @@ export function ToolCard({ runId, call, below }: Props) {
         <span className="text-muted">
           <Icon name={calls.length > 0 ? "agent" : (ICONS[call.does] ?? "other")} />
         </span>
-        <code className="min-w-0 truncate font-mono text-sm">{call.title}</code>
+        <code className="min-w-0 truncate font-mono text-sm">{shownText(call.title)}</code>
         <span className="ml-auto flex flex-none gap-2 text-sm whitespace-nowrap">
           {edits.length > 0 && (
             <span aria-label={t("diff.count", { added: count("added"), removed: count("removed") })}>
@@ -67,7 +68,9 @@ export function ToolCard({ runId, call, below }: Props) {
       </button>
       {edits.map((edit, place) => (
         <div key={place}>
-          {edits.length > 1 && <p className="border-t border-line px-3 py-1 font-mono text-sm">{edit.path}</p>}
+          {edits.length > 1 && (
+            <p className="border-t border-line px-3 py-1 font-mono text-sm">{shownText(edit.path)}</p>
+          )}
           <Diff edit={edit} />
         </div>
       ))}
@@ -91,7 +94,10 @@ function ToolInput({ input }: { input: unknown }) {
   const isCommand = typeof command === "string";
   return (
     <div className="border-t border-line p-2">
-      <CodeBlock code={isCommand ? command : JSON.stringify(input, null, 2)} language={isCommand ? "bash" : "json"} />
+      <CodeBlock
+        code={shownText(isCommand ? command : JSON.stringify(input, null, 2))}
+        language={isCommand ? "bash" : "json"}
+      />
     </div>
   );
 }

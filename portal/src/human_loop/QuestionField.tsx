@@ -1,5 +1,6 @@
 import { useId } from "react";
 import { useTranslation } from "react-i18next";
+import { shownText } from "../ui/shown_text";
 import type { Question } from "./asked";
 import type { Draft } from "./QuestionForm";
 
@@ -22,7 +23,7 @@ export function QuestionField({ question, draft, onChange }: Props) {
   return (
     <fieldset className="flex flex-col gap-1.5">
       <legend className="mb-1 font-medium break-words">
-        {question.question}
+        {shownText(question.question)}
         {isMultiple && <span className="ml-2 text-sm font-normal text-muted">{t("ask.several")}</span>}
       </legend>
       {options.map(({ label, description }) => (
@@ -38,9 +39,9 @@ export function QuestionField({ question, draft, onChange }: Props) {
             className="mt-1 flex-none accent-accent"
           />
           <span className="min-w-0 break-words">
-            {label}
+            {shownText(label)}
             {description != null && description !== "" && (
-              <span className="block text-sm text-muted">{description}</span>
+              <span className="block text-sm text-muted">{shownText(description)}</span>
             )}
           </span>
         </label>

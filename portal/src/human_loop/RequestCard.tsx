@@ -2,6 +2,7 @@ import { type KeyboardEvent, type ReactNode, useId, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../ui/Icon";
 import { ProblemNote } from "../ui/ProblemNote";
+import { shownText } from "../ui/shown_text";
 import { ApprovalForm } from "./ApprovalForm";
 import { type Asked, type Resolution, resolutionOf } from "./asked";
 import { QuestionForm } from "./QuestionForm";
@@ -51,9 +52,9 @@ export function RequestCard({ asked, resolution, children }: Props) {
         {isApproval ? t("ask.approval") : t("ask.question")}
       </h3>
       {children}
-      {known && isApproval && <p className="break-words">{asked.title}</p>}
+      {known && isApproval && <p className="break-words">{shownText(asked.title)}</p>}
       {!known && asked.rule != null && asked.rule !== "" && (
-        <p className="text-sm text-muted">{t("ask.rule", { rule: asked.rule })}</p>
+        <p className="text-sm text-muted">{t("ask.rule", { rule: shownText(asked.rule) })}</p>
       )}
       {!known && isApproval && <WhatIsAsked asked={asked} />}
       {known ? (

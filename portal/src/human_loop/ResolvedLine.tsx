@@ -1,4 +1,5 @@
 import { useTranslation } from "react-i18next";
+import { shownText } from "../ui/shown_text";
 import type { Asked, Resolution } from "./asked";
 
 interface Props {
@@ -26,11 +27,11 @@ export function ResolvedLine({ asked, resolution, isDuplicate }: Props) {
       {!closed &&
         Object.entries(answers ?? {}).map(([id, texts]) => (
           <p key={id} className="break-words">
-            <span className="text-muted">{questions.get(id) ?? asked.title}</span>{" "}
+            <span className="text-muted">{shownText(questions.get(id) ?? asked.title)}</span>{" "}
             <span className="font-medium">{texts.join(", ")}</span>
           </p>
         ))}
-      {message !== undefined && <p className="break-words text-muted">{message}</p>}
+      {message !== undefined && <p className="break-words text-muted">{shownText(message)}</p>}
       {byName !== undefined && <p className="text-sm text-muted">{t("ask.by", { name: byName })}</p>}
     </div>
   );

@@ -1,6 +1,7 @@
 import { useTranslation } from "react-i18next";
 import { Diff } from "../chat/Diff";
 import { editsOf } from "../chat/edits";
+import { shownText } from "../ui/shown_text";
 import type { Asked } from "./asked";
 
 /** Exactly what would be done: the command, the change of a file, or all that the tool was given. */
@@ -13,10 +14,10 @@ export function WhatIsAsked({ asked }: { asked: Asked }) {
   const told = command ?? (isEmpty(input) || edits.length > 0 ? undefined : JSON.stringify(input, null, 2));
   return (
     <>
-      <p className="font-medium break-words">{asked.title}</p>
+      <p className="font-medium break-words">{shownText(asked.title)}</p>
       {edits.map((edit, place) => (
         <div key={place} className="overflow-hidden rounded-sm border border-line bg-panel">
-          <p className="px-3 py-1 font-mono text-sm break-all">{edit.path}</p>
+          <p className="px-3 py-1 font-mono text-sm break-all">{shownText(edit.path)}</p>
           <Diff edit={edit} />
         </div>
       ))}
@@ -26,10 +27,10 @@ export function WhatIsAsked({ asked }: { asked: Asked }) {
           tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
           className="max-h-60 overflow-auto rounded-sm border border-line bg-panel px-3 py-2 font-mono text-sm break-words whitespace-pre-wrap"
         >
-          {told}
+          {shownText(told)}
         </pre>
       )}
-      {cwd !== undefined && <p className="text-sm text-muted">{t("ask.where", { path: cwd })}</p>}
+      {cwd !== undefined && <p className="text-sm text-muted">{t("ask.where", { path: shownText(cwd) })}</p>}
     </>
   );
 }

@@ -6,6 +6,7 @@ import { safeAddress } from "./addresses";
 import { CodeBlock } from "./CodeBlock";
 import "./markdown.css";
 import { MarkdownBlocks } from "./markdown_blocks";
+import { shownText } from "./shown_text";
 
 /** Characters of one block beyond which it is shown as it was written: to parse it again and again would hold up the page. */
 const LONGEST = 40_000;
@@ -19,7 +20,7 @@ interface Props {
 /** Markdown of an agent. Nothing of it is markup of the page: HTML is shown as text, pictures are not fetched, links are checked. */
 export default function MarkdownText({ text, isGrowing = false }: Props) {
   const [cut] = useState(() => new MarkdownBlocks());
-  const blocks = cut.of(text, isGrowing);
+  const blocks = cut.of(shownText(text), isGrowing);
   return (
     <div className="markdown min-w-0 break-words">
       {blocks.map((block, place) => (
