@@ -20,7 +20,7 @@ export function ToolOutput({ runId, call }: { runId: string; call: ToolBlock }) 
   useLayoutEffect(() => {
     if (isRunning && isAtEnd.current) pane.current?.scrollTo({ top: pane.current.scrollHeight });
   }, [isRunning, text]);
-  if (text === "" && !(isRunning && call.does === "execute")) return null;
+  if (text === "") return null;
   const onScroll = () => {
     const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = pane.current ?? {};
     isAtEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_PX;
