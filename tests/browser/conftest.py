@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import missing
 from tests.support.stack import Stack, stack
 from web import portal
+
+expect.set_options(timeout=20_000)  # of a machine that is busy: nobody waits so long for what is there
 
 FLAGS = (
     "--no-sandbox",
@@ -38,11 +40,15 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def needs_portal() -> None:
+    if not (portal.DIST / "index.html").is_file():
+        missing("needs the built portal: make portal")
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     """One installation for the tests of a module, with the scripted provider."""
-    if not (portal.DIST / "index.html").is_file():
-        missing("needs the built portal: make portal")
+    needs_portal()
     with stack({"PADDOCK_DEFAULT_PROVIDER": "scripted"}) as started:
         yield started
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.talk import new_chat, opened, runs_of, send, state
@@ -53,5 +55,6 @@ def test_messages_wait_in_line_change_places_and_are_taken_back(page: Page, runn
     expect(page.get_by_label("Message", exact=True)).to_have_value("not yet sent")
 
 
-def all_ended(runs: list[dict[str, object]]) -> list[dict[str, object]] | None:
-    return runs if all(run.get("finishedAt") for run in runs) else None
+def all_ended(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs once all of them have ended."""
+    return runs if all(run.get("finishedAt") for run in runs) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Watch
 from tests.browser.talk import log_of, new_chat, opened, runs_of, said_in, send, state
@@ -45,3 +45,56 @@ def test_a_network_that_goes_and_comes_leaves_no_gap(page: Page, running: Stack,
     expect(page.get_by_text("Offline, nothing is lost")).to_have_count(0)
     assert_is_the_log(page, talk, running, chat)
     watch.forgive("net::ERR_INTERNET_DISCONNECTED", at_least=0)
+
+
+def test_two_browsers_on_one_chat_stay_equal(page: Page, elsewhere: Page, running: Stack) -> None:
+    chat = new_chat(running)
+    talks = [opened(each, chat) for each in (page, elsewhere)]
+    send(page, "/think how\n/slow 30 100\n/approve Both see this")
+    for talk in talks:
+        expect(answer_of(talk)).to_be_visible(timeout=20_000)
+    talks[1].get_by_role("button", name="Allow once").click(timeout=20_000)
+    for talk in talks:
+        expect(talk.get_by_text("Allowed once")).to_be_visible()
+    for each in (page, elsewhere):
+        expect(state(each, "Done")).to_be_visible(timeout=20_000)
+    send(elsewhere, "/say the last word")
+    for talk in talks:
+        expect(talk.get_by_text("the last word", exact=True)).to_be_visible(timeout=20_000)
+    shown = [talk.get_by_role("article").all_inner_texts() for talk in talks]
+    assert shown[0] == shown[1]
+
+
+def test_a_log_that_is_not_the_one_that_was_read_is_read_again(page: Page, running: Stack) -> None:
+    """As after a backup was played back: the server says `reset`, and nothing of before is left on the page."""
+    chat = new_chat(running)
+    said: list[str] = []
+    page.route_web_socket(
+        "**/ws/runs/**",
+        lambda route: reset_once(route, said),
+    )
+    talk = opened(page, chat)
+    send(page, "/slow 60 100")
+    expect(answer_of(talk)).to_be_visible()
+    assert_is_the_log(page, talk, running, chat)
+    assert said.count("reset") == 1
+
+
+def reset_once(route: WebSocketRoute, said: list[str]) -> None:
+    """Pass on ten messages, then a reset in the place of the rest; later connections are left alone."""
+    server = route.connect_to_server()
+    passed: list[str | bytes] = []
+
+    def pass_on(message: str | bytes) -> None:
+        if "reset" in said:
+            route.send(message)
+            return
+        passed.append(message)
+        if len(passed) == 10:
+            said.append("reset")
+            route.send('{"type": "heartbeat", "lastSeq": 10}')
+            route.send('{"type": "reset", "cursor": 0}')
+        else:
+            route.send(message)
+
+    server.on_message(pass_on)

@@ -5,7 +5,7 @@ import { answered, api, keyed, newKey } from "../api/client";
 import type { Run } from "../api/queries";
 import type { Envelope } from "../events/envelope";
 import type { Message } from "../events/message";
-import { activityQuery } from "../history/queries";
+import { activityQuery, chatQuery } from "../history/queries";
 import { workspaceKey } from "../workspace/queries";
 import { chatLogQuery, queueQuery } from "./queries";
 import { type ChatSide, leaveStream, type Place, RunTransport } from "./run_transport";
@@ -70,6 +70,15 @@ export function useRunChat(chatId: string) {
     lineBefore.current = line;
     void client.invalidateQueries({ queryKey: chatLogQuery(chatId).queryKey }); // a run came or went, maybe unseen
   }, [client, chatId, line]);
+  const about = useQuery(chatQuery(chatId)).data;
+  const newsAt = about && (about.newsAt ?? "");
+  const newsBefore = useRef(newsAt);
+  useEffect(() => {
+    const isNew = newsBefore.current !== undefined && newsBefore.current !== newsAt;
+    newsBefore.current = newsAt;
+    // maybe of a run that began and ended between two looks at the line
+    if (isNew) void client.invalidateQueries({ queryKey: chatLogQuery(chatId).queryKey });
+  }, [client, chatId, newsAt]);
   const send = useCallback(
     (text: string) => {
       if (isBusy) enqueue({ prompt: text, key: newKey() });

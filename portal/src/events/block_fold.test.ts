@@ -21,7 +21,7 @@ function folded(events: readonly Envelope[], size: number, begun: readonly Block
 function told(blocks: readonly Block[]): unknown {
   const shown = blocks.filter((block) => !(block.kind === "note" && block.type === "of.tomorrow"));
   return shown.map((block) => {
-    if (block.kind === "text" || block.kind === "thinking") return { ...block, key: "", at: "", endedAt: "" };
+    if (block.kind === "text" || block.kind === "thinking") return { ...block, key: "", at: "" };
     return block;
   });
 }

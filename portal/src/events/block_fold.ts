@@ -94,7 +94,6 @@ export class BlockFold {
       isGrowing: false,
       ...(event.data["role"] === "user" && { isOfPerson: true }),
       isCut: event.data["truncated"] === true,
-      endedAt: event.ts,
     });
     this.#texts.delete(id);
   }
@@ -119,7 +118,7 @@ export class BlockFold {
 
   /** A new attempt, and the end: what is open will not be finished. */
   #interrupt(event: Envelope): void {
-    for (const [id, text] of this.#texts) this.#put(this.#texts, id, { ...text, isGrowing: false, endedAt: event.ts });
+    for (const [id, text] of this.#texts) this.#put(this.#texts, id, { ...text, isGrowing: false });
     for (const [id, call] of this.#tools) {
       this.#put(this.#tools, id, { ...call, status: "interrupted", endedAt: event.ts });
     }

@@ -20,7 +20,6 @@ export interface TextBlock extends Placed {
   readonly isOfPerson?: boolean;
   readonly isGrowing: boolean;
   readonly isCut: boolean;
-  readonly endedAt?: string;
 }
 
 export type ToolStatus = "running" | "ok" | "error" | "denied" | "interrupted";

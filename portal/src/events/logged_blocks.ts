@@ -37,13 +37,13 @@ function blockOf(part: Facts): Block {
   if (type === "text" || type === "reasoning") {
     const kind = type === "text" ? "text" : "thinking";
     const isCut = part["truncated"] === true;
-    return { key: `${kind}:${seq}`, seq, at, kind, text: textOf(part, "text"), isGrowing: false, isCut, endedAt: at };
+    return { key: `${kind}:${seq}`, seq, at, kind, text: textOf(part, "text"), isGrowing: false, isCut };
   }
   if (type === "dynamic-tool") return toolOf(part, seq, at);
   const data = (part["data"] ?? {}) as Facts;
   if (type === "data-user-message") {
     const said = { isOfPerson: true, isGrowing: false, isCut: false };
-    return { key: `text:${seq}`, seq, at, kind: "text", text: textOf(data, "text"), ...said, endedAt: at };
+    return { key: `text:${seq}`, seq, at, kind: "text", text: textOf(data, "text"), ...said };
   }
   if (type === "data-human-loop-requested") return { key: textOf(part, "id"), seq, at, kind: "ask", asked: data };
   return { key: `event:${seq}`, seq, at, kind: "note", type: NOTES[type] ?? type, data };

@@ -141,7 +141,6 @@ export const en = {
   "chat.latest": "Jump to latest",
   "chat.retry": "Try again",
   "chat.thought": "Thought",
-  "chat.thoughtFor": "Thought for {{time}}",
   "chat.lookingForEvent": "Looking for the event",
   "stop.title": "Stop this run?",
   "stop.note": "The agent is interrupted. What it did so far stays, and its files are saved.",

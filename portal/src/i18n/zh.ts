@@ -142,7 +142,6 @@ export const zh: Record<Key, string> = {
   "chat.latest": "跳到最新",
   "chat.retry": "重试",
   "chat.thought": "思考过程",
-  "chat.thoughtFor": "思考了 {{time}}",
   "chat.lookingForEvent": "正在查找该事件",
   "stop.title": "停止本次运行？",
   "stop.note": "智能体会被中断。已完成的内容会保留，文件会被保存。",
