@@ -66,11 +66,12 @@ def test_web_killed_in_mid_stream_leaves_no_gap_and_no_double(page: Page, runnin
     running.restart("web")
 
     expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible(timeout=30_000)
-    shown = answer.inner_text()
+    shown = answer.inner_text().split()
+    assert " ".join(shown).count("word") == 40
     page.reload()
     expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
-    expect(answer).to_contain_text(shown[-20:])
-    assert answer.inner_text() == shown
+    expect(answer).to_contain_text(" ".join(shown[-4:]))
+    assert answer.inner_text().split() == shown
     watch.forgive("net::ERR_CONNECTION", at_least=0)  # how often depends on how long web was away
 
 

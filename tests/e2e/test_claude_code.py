@@ -185,7 +185,7 @@ def test_a_message_that_interrupts_ends_the_one_before_and_is_worked_on(
     [
         ("[[bash:touch b.txt]][[write:a.txt:x]]", ["--allow-all"], 0, "succeeded"),
         ("[[error:401]]", [], 1, "auth_missing"),
-        ("hello", ["--require", "steering"], 4, "capability_missing"),
+        ("hello", ["--require", "images"], 4, "capability_missing"),
     ],
 )
 def test_the_exit_code_tells_the_outcome(running: Stack, prompt: str, words: list[str], code: int, shown: str) -> None:

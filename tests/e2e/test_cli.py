@@ -53,7 +53,7 @@ def run_id_shown(session: TerminalSession) -> str:
     [
         ("/say fine", [], 0),
         ("/fail agent_error", [], 1),
-        ("/say x", ["--require", "steering"], 4),
+        ("/say x", ["--require", "images"], 4),
     ],
 )
 def test_the_exit_code_tells_the_outcome(running: Stack, prompt: str, words: list[str], code: int) -> None:
