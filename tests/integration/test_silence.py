@@ -76,7 +76,7 @@ def test_a_command_that_is_silent_for_longer_is_left_alone(world: World) -> None
 
 def test_a_model_that_thinks_for_longer_is_left_alone(world: World) -> None:
     """As long as its call is open; after its end the agent has the time once more."""
-    run = world.create(f"/sleep {LIMIT * 3}\n/say done")
+    run = world.create(f"/sleep {LIMIT * 2.4}\n/say done")
     claim = world.claim()
     assert claim is not None
     call = open_call(run)
