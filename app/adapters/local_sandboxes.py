@@ -177,9 +177,10 @@ class LocalSandboxes:
             "generation": spec.generation,
             "mark": self._mark(spec),
             "orphan_seconds": self._settings.orphan_seconds,
-            "only_peer": self._settings.only_peer,
             "limits": dict(self._settings.limits or {}),
         }
+        if self._settings.only_peer is not None:  # an executor of the release before knows no fence
+            told["only_peer"] = self._settings.only_peer
         if self.mode == "bubblewrap":
             places = {"listen": "unix:/run/paddock/executor.sock", "state": "/state", "workspace": "/workspace"}
             return {**told, **places, "agent": "/home/agent", "own_pids": True}

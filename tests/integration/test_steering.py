@@ -243,7 +243,7 @@ def test_who_waits_for_a_message_that_comes_too_late_gets_a_refusal(
 ) -> None:
     monkeypatch.setattr(ScriptedTurn, "_steer", lambda *_: None)  # the agent never hears it
     with driven(world):
-        run = speaking(world, "/slow 10 50")
+        run = speaking(world)
         key = uuid.uuid4().hex
         answers = [steer(web, run, "hello", key=key) for _ in range(2)]
     for answer in answers:
