@@ -45,6 +45,9 @@ def started(installation: House, **given: str) -> Iterator[None]:
     os.environ.clear()
     os.environ.update(before)
     with processes.running(["sleep", "1000"], env=environment) as supervisor:
+        eventually(
+            Path("/proc", str(supervisor.pid), "environ").read_bytes, what="its environment, a moment after it begins"
+        )
         found = mark(supervisor.pid)
         assert found is not None
         Record(installation.run).write({"pid": found.pid, "started": found.started, "processes": {}})
