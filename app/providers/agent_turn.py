@@ -5,27 +5,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from app.domain.journal import Record
 from app.domain.turn import NOTHING, Launch, Step
 from app.providers.asking import Asking, Encode
 from app.providers.ending import Classify, LastWords, outcome_of_exit
 from app.providers.outbox import Outbox
-
-
-class Mailbox(Protocol):
-    """Takes what people say while the agent works (`steer` records), until it is closed."""
-
-    def take(self, control: Mapping[str, Any]) -> None: ...
-
-    def close(self) -> None: ...
+from app.providers.steering import Steering
 
 
 class AgentTurn(ABC):
     """One attempt, stepped record by record; does no I/O and reads no clock (`app.ports.Turn`)."""
 
-    _queue: Mailbox
+    _queue: Steering
 
     def __init__(self, launch: Launch, *, encode: Encode, classify: Classify) -> None:
         """`encode` writes a reply as a line for the agent; `classify` reads the last words of one that died."""
@@ -46,8 +39,7 @@ class AgentTurn(ABC):
             case "err":
                 self._words.add(record.data)
             case "cut":
-                size = record.json().get("size")
-                self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
+                self._on_cut(record.json())
             case "exit":
                 self._on_exit(record)
             case _:
@@ -65,6 +57,11 @@ class AgentTurn(ABC):
     @abstractmethod
     def _interrupt(self) -> None:
         """Somebody stopped the run: tell the agent, once."""
+
+    def _on_cut(self, facts: Mapping[str, Any]) -> None:
+        """A line was too long to be kept; `facts` has its `size` and `head`."""
+        size = facts.get("size")
+        self._outbox.warn_once("output_cut", f"A line of {size} bytes of the agent was too long and was cut.")
 
     def _on_control(self, control: Mapping[str, Any]) -> None:
         match control.get("type"):

@@ -13,13 +13,11 @@ from app.domain import jsontext
 from app.domain.capabilities import Capabilities
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
-from app.domain.journal import Record
 from app.domain.run_state import RunStatus
-from app.domain.turn import NOTHING, AgentCommand, Launch, Probe, SendInput, Step
+from app.domain.turn import AgentCommand, Launch, Probe, SendInput
 from app.ports import Readiness, Turn
-from app.providers.asking import Asking, Reply, Request
-from app.providers.ending import LastWords, outcome_of_exit
-from app.providers.outbox import Outbox
+from app.providers.agent_turn import AgentTurn
+from app.providers.asking import Reply, Request
 from app.providers.steering import Steering
 
 KIND = "scripted"
@@ -71,17 +69,12 @@ def conversation_of(launch: Launch) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{launch.run_id}.{launch.attempt}"))
 
 
-class ScriptedTurn:
+class ScriptedTurn(AgentTurn):
     """One attempt of the scripted agent."""
 
     def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-        self._outbox = Outbox(launch.attempt)
-        self._asking = Asking(launch, self._outbox, _encode)
-        self._steering = Steering(launch, self._outbox, self._steer)
-        self._words = LastWords()
-        self._stopped = False
-        self._spoke = False
+        super().__init__(launch, encode=_encode, classify=lambda _: None)
+        self._queue = Steering(launch, self._outbox, self._steer)
         self._handlers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "ready": self._ready,
             **dict.fromkeys(_TEXT_EVENTS, self._text),
@@ -92,28 +85,13 @@ class ScriptedTurn:
             "permission": self._permission,
             "question": self._question,
             "withdraw": self._withdraw,
-            "steered": lambda line: self._steering.taken(line["id"]),
+            "steered": lambda line: self._queue.taken(line["id"]),
             "usage": self._usage,
             "end": self._end,
         }
 
-    def step(self, record: Record) -> Step:
-        match record.kind:
-            case "spawn":
-                self._outbox.intend(SendInput(f"start:{self._launch.attempt}", self._start_line()))
-            case "out":
-                self._on_line(record.data)
-            case "ctl":
-                self._on_control(record.json())
-            case "err":
-                self._words.add(record.data)
-            case "cut":
-                self._on_cut(record.json())
-            case "exit":
-                self._on_exit(record)
-            case _:
-                return NOTHING
-        return self._outbox.take()
+    def _on_spawn(self) -> None:
+        self._outbox.intend(SendInput(f"start:{self._launch.attempt}", self._start_line()))
 
     def _start_line(self) -> bytes:
         resume = self._launch.resume
@@ -146,51 +124,23 @@ class ScriptedTurn:
 
     def _on_cut(self, facts: Mapping[str, Any]) -> None:
         """Of a line that was too long its beginning is known: it is told where that says enough."""
-        self._outbox.warn_once(
-            "output_cut", f"A line of {facts.get('size')} bytes of the agent was too long and was cut."
-        )
+        super()._on_cut(facts)
         begun = jsontext.closed(str(facts.get("head") or "")[:-UNSURE])
-        if begun is not None and not self._outbox.finished:
+        if begun is not None:
             self._on_line(begun)
 
-    def _on_control(self, control: Mapping[str, Any]) -> None:
-        match control.get("type"):
-            case "verdict":
-                self._asking.on_verdict(control)
-            case "answer":
-                self._asking.on_answer(control)
-            case "expire":
-                self._asking.on_expiry(control)
-            case "steer":
-                self._steering.take(control)
-            case "stop" if not self._stopped and not self._outbox.finished:
-                self._stopped = True
-                self._steering.close()
-                self._asking.cancel_all(control.get("by"))
-                self._outbox.intend(SendInput(f"interrupt:{self._launch.attempt}", b'{"type":"interrupt"}'))
+    def _interrupt(self) -> None:
+        self._outbox.intend(SendInput(f"interrupt:{self._launch.attempt}", b'{"type":"interrupt"}'))
 
     def _steer(self, name: str, text: str) -> None:
         line = orjson.dumps({"type": "steer", "id": name, "text": text})
         self._outbox.intend(SendInput(f"steer:{name}:{self._launch.attempt}", line))
 
-    def _on_exit(self, record: Record) -> None:
-        self._asking.cancel_all(None)
-        if not self._outbox.finished:
-            self._outbox.finish_dead(
-                outcome_of_exit(
-                    record,
-                    stopped=self._stopped,
-                    spoke=self._spoke,
-                    words=str(self._words),
-                    classify=lambda _: None,
-                )
-            )
-
     # --- lines of the agent
 
     def _ready(self, line: Mapping[str, Any]) -> None:
         self._outbox.confirm(str(line["conversation"]))
-        self._steering.open()
+        self._queue.open()
 
     def _text(self, line: Mapping[str, Any]) -> None:
         type_ = _TEXT_EVENTS[line["type"]]

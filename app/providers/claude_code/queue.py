@@ -13,12 +13,12 @@ from app.providers.outbox import Outbox
 from app.providers.steering import Steering
 
 
-class Queue:
+class Queue(Steering):
     """What was sent, by what the CLI tells of it: queued, started, completed."""
 
     def __init__(self, launch: Launch, outbox: Outbox, send: Callable[[str, bytes], None]) -> None:
-        self._launch, self._send = launch, send
-        self._steering = Steering(launch, outbox, self._steer)
+        super().__init__(launch, outbox, self._steer)
+        self._write = send
         self._unread: dict[str, str] = {}  # uuid -> our name
 
     @property
@@ -26,24 +26,15 @@ class Queue:
         """True while something was sent that no turn has begun with."""
         return bool(self._unread)
 
-    def take(self, control: Mapping[str, Any]) -> None:
-        self._steering.take(control)
-
-    def open(self) -> None:
-        self._steering.open()
-
-    def close(self) -> None:
-        self._steering.close()
-
     def on_lifecycle(self, line: Mapping[str, Any]) -> None:
         uuid = str(line.get("command_uuid"))
         if uuid not in self._unread:
             return
-        self._steering.taken(self._unread[uuid])
+        self.taken(self._unread[uuid])
         if line.get("state") != "queued":
             del self._unread[uuid]
 
     def _steer(self, name: str, text: str) -> None:
         uuid = steer_uuid(self._launch, name)
         self._unread[uuid] = name
-        self._send(f"steer:{name}", wire.user_message(text, uuid))
+        self._write(f"steer:{name}", wire.user_message(text, uuid))

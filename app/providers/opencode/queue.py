@@ -12,12 +12,12 @@ from app.providers.outbox import Outbox
 from app.providers.steering import Steering
 
 
-class Queue:
+class Queue(Steering):
     """What was sent, until the model answers it: an answer names the newest message that it has seen as its parent."""
 
     def __init__(self, launch: Launch, outbox: Outbox, send: Callable[[str, str], None]) -> None:
-        self._send = send
-        self._steering = Steering(launch, outbox, self._steer)
+        super().__init__(launch, outbox, self._steer)
+        self._write = send
         self._unread: dict[str, str] = {}  # our name -> the server's id of the message, empty before it is known
 
     @property
@@ -25,21 +25,12 @@ class Queue:
         """True while the server has, or is about to have, a message that no answer has seen."""
         return bool(self._unread)
 
-    def take(self, control: Mapping[str, Any]) -> None:
-        self._steering.take(control)
-
-    def open(self) -> None:
-        self._steering.open()
-
-    def close(self) -> None:
-        self._steering.close()
-
     def on_response(self, name: str, status: int) -> None:
         if 200 <= status < 300:
-            self._steering.taken(name)
+            self.taken(name)
         else:
             self._unread.pop(name, None)
-            self._steering.refused(name, f"its server answered {status}.")
+            self.refused(name, f"its server answered {status}.")
 
     def on_part(self, part: Mapping[str, Any]) -> None:
         """Take a part of a user's message: ours is known by its mark."""
@@ -53,4 +44,4 @@ class Queue:
 
     def _steer(self, name: str, text: str) -> None:
         self._unread[name] = ""
-        self._send(name, text)
+        self._write(name, text)

@@ -217,9 +217,9 @@ class OpenCodeTurn(AgentTurn):
         mine = session_id == self._session_id
         self._parts.on_part(part, speaks=mine, parent=None if mine else self._children.get(session_id))
         if self._parts.cut_answers:
-            self._on_cut()
+            self._on_broken_answer()
 
-    def _on_cut(self) -> None:
+    def _on_broken_answer(self) -> None:
         """The server asks its model again, without a pause and without an end, where an answer does not say why it ended."""
         self._outbox.warn_once("api_retry", "An answer of the model broke off; it is asked again.")
         if self._parts.cut_answers > RETRIES:
