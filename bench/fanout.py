@@ -138,7 +138,8 @@ def serve(socket: str, database_url: str) -> None:
     from app.adapters.redis_event_stream import RedisEventStream
     from app.adapters.redis_live_feed import RedisLiveFeed
     from app.services.log_reader import LogReader
-    from web.hub import Batch, Hub, Subscription
+    from web.channel import Batch
+    from web.hub import Hub, Subscription
 
     db.bind(db.connect(database_url))
     url = f"unix://{socket}"

@@ -9,154 +9,32 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
-from operator import attrgetter
 from types import TracebackType
 from typing import Self, TypeVar
 
 from app import db
-from app.domain.events import Event, EventType
+from app.domain.events import Event
 from app.errors import Unavailable
 from app.log import logger
 from app.ports import LiveFeed
 from app.services.log_reader import LogReader, Position
+from web.channel import Batch, Channel, Heartbeat, Reset
 
 PAGE = 200
 PAGES_OF_RUN = 8
 RECENT_BYTES = 16_777_216
 """What is kept for clients that follow closely, shared out among the runs that have clients; at least so much for each:"""
 RECENT_BYTES_OF_RUN = 16_384
-EVENT_BYTES = 512
-"""What an event costs beyond its text, about."""
 SUBSCRIBED_SECONDS = 2.0
 LOST_FEED_POLL_SECONDS = 1.0
 PARALLEL_READS = 4
 """Threads (greenlets) that read logs, each with its connection: a thousand clients must not open a thousand of them."""
 
-
-class Batch:
-    """Consecutive events, the same object for all clients that get them. Immutable but for what was rendered of it."""
-
-    __slots__ = ("_rendered", "events", "first", "last", "size")
-
-    def __init__(self, events: Sequence[Event], size: int = 0) -> None:
-        self.events = tuple(events)
-        self.first, self.last = self.events[0].seq, self.events[-1].seq
-        self.size = size + len(self.events) * EVENT_BYTES
-        self._rendered: dict[str, bytes] = {}
-
-    def after(self, seq: int) -> Batch:
-        """Return what of it comes after `seq`; something must."""
-        return self if seq < self.first else Batch(self.events[seq - self.first + 1 :], self.size)
-
-    def rendered(self, form: str, render: Callable[[Sequence[Event]], bytes]) -> bytes:
-        """Return the events in a wire form; `render` is called once for all clients. `form` names all that it depends on."""
-        found = self._rendered.get(form)
-        if found is None:
-            found = self._rendered[form] = render(self.events)
-        return found
-
-    @property
-    def closes(self) -> bool:
-        return self.events[-1].type == EventType.RUN_CLOSED
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Nothing happened for a while, or something did: the connection lives. `last` is the last seq the client has."""
-
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """The client's cursor is beyond the log: what follows is the log from 1."""
-
-    cursor: int
-
-
 Item = Batch | Heartbeat | Reset
 T = TypeVar("T")
-
-
-_last_of = attrgetter("last")
-
-
-class _Channel:
-    """One run that has clients here. Writing takes a lock, reading does not: whatever a reader sees meanwhile, it finds its next
-    events, or reads the log for them, or is woken again."""
-
-    def __init__(self, run_id: str, subscribed: threading.Event) -> None:
-        self.run_id, self.subscribed = run_id, subscribed
-        self.subscriptions: set[Subscription] = set()
-        self.reading = threading.Lock()
-        self.pages: dict[int, Batch] = {}  # read from the log lately, by the seq before their first
-        self._guard = threading.Lock()
-        self._recent: list[Batch] = []  # without gaps, up to `_last`
-        self._size = 0
-        self._last = 0
-        self._seen = 0  # the highest seq that is known to exist
-
-    def push(self, batch: Batch, keep: int) -> None:
-        with self._guard:
-            if batch.last <= self._last:
-                return
-            if batch.first > self._last + 1:  # the first message, or one was lost: who lacks events reads them
-                self._forget()
-            elif self._only_follower_has_all():
-                self._forget()  # nobody is going to ask for it
-            batch = batch.after(self._last)
-            self._recent.append(batch)
-            self._size += batch.size
-            self._last = batch.last
-            self._seen = max(self._seen, batch.last)
-            while len(self._recent) > 1 and self._size > keep:
-                self._size -= self._recent.pop(0).size
-        self.wake()
-
-    def find(self, cursor: int) -> Batch | bool:
-        """Return the next of the recent events; False where there is nothing after `cursor`, True where the log has it."""
-        if max(self._last, self._seen) <= cursor:
-            return False
-        recent = self._recent
-        try:
-            found = recent[-1]
-            if found.first > cursor + 1:
-                found = recent[bisect_right(recent, cursor, key=_last_of)]
-        except IndexError:
-            return True
-        return found.after(cursor) if found.first <= cursor + 1 <= found.last else True
-
-    def saw(self, last: int) -> None:
-        """The log is known to reach this far."""
-        with self._guard:
-            self._seen = max(self._seen, last)
-        self.wake()
-
-    def missed(self, cursor: int) -> None:
-        """The log has nothing after `cursor`: it was lost, or cannot be read now. The next message or heartbeat asks again."""
-        with self._guard:
-            self._seen = min(self._seen, cursor)
-            if self._last > cursor:
-                self._forget()
-                self._last = 0
-
-    def wake(self) -> None:
-        for subscription in tuple(self.subscriptions):
-            subscription.wake()
-
-    def _only_follower_has_all(self) -> bool:
-        if len(self.subscriptions) > 1:
-            return False
-        return all(follower.cursor >= self._last for follower in tuple(self.subscriptions))
-
-    def _forget(self) -> None:
-        self._recent = []
-        self._size = 0
 
 
 class Subscription:
@@ -165,7 +43,7 @@ class Subscription:
 
     __slots__ = ("_behind", "_channel", "_closed", "_hub", "_unsure", "_woken", "beat", "cursor")
 
-    def __init__(self, hub: Hub, channel: _Channel, cursor: int) -> None:
+    def __init__(self, hub: Hub, channel: Channel, cursor: int) -> None:
         self._hub, self._channel = hub, channel
         self.cursor = cursor
         self.beat = False
@@ -265,7 +143,7 @@ class Hub:
     ) -> None:
         self._on_turn = on_turn
         self._reader, self._feed, self._heartbeat_seconds = reader, feed, heartbeat_seconds
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._lock = threading.Lock()
         self._reads = ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="hub-read")
         self._look = threading.Event()
@@ -279,7 +157,7 @@ class Hub:
             self._start()
             channel = self._channels.get(run_id)
             if channel is None:
-                channel = self._channels[run_id] = _Channel(run_id, self._feed.subscribe(run_id))
+                channel = self._channels[run_id] = Channel(run_id, self._feed.subscribe(run_id))
             subscription = Subscription(self, channel, cursor)
             channel.subscriptions.add(subscription)
         if self._closed:
@@ -309,14 +187,14 @@ class Hub:
 
     # --- for subscriptions --------------------------------------------------------------------------------------------------
 
-    def leave(self, channel: _Channel, subscription: Subscription) -> None:
+    def leave(self, channel: Channel, subscription: Subscription) -> None:
         with self._lock:
             channel.subscriptions.discard(subscription)
             if not channel.subscriptions and self._channels.get(channel.run_id) is channel:
                 del self._channels[channel.run_id]
                 self._feed.unsubscribe(channel.run_id)
 
-    def read(self, channel: _Channel, after: int) -> Batch | None:
+    def read(self, channel: Channel, after: int) -> Batch | None:
         """Return the next page of a log, None where there is none or it cannot be read now. Clients that lack the same page
         share it."""
         with channel.reading:

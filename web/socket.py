@@ -20,9 +20,10 @@ from wsproto.utilities import RemoteProtocolError
 from app.domain.events import Event, envelope
 from app.domain.permissions import Permission, Principal
 from app.models import AgentRun
+from web.channel import Batch, Heartbeat
 from web.errors import BadRequest
 from web.guard import release_connection
-from web.hub import Batch, Heartbeat, Item, Subscription
+from web.hub import Item, Subscription
 from web.parts import Parts
 from web.routing import Routes
 from web.schemas.runs import StreamQuery

@@ -20,8 +20,9 @@ from app.domain.events import Event, envelope
 from app.domain.permissions import Principal
 from app.errors import Gone
 from app.models import AgentRun
+from web.channel import Batch, Heartbeat
 from web.guard import release_connection
-from web.hub import Batch, Heartbeat, Item, Subscription
+from web.hub import Item, Subscription
 from web.parts import Parts
 from web.projections.ui_message import UiMessageStream
 from web.schemas.common import HIGHEST_SEQ

@@ -107,15 +107,12 @@ class RunLog:
                 self._settle()
                 self._push(events)
             elif events:
-                if not self._more_follows or self._unsent_bytes + size >= JOINED_BYTES:
-                    self._push(events)
-                else:
-                    self._unsent += events
-                    self._unsent_bytes += size
                 self._took(events)
                 self._keep(events, size)
-                if len(self._unsent) >= JOINED_EVENTS:
+                if not self._more_follows or self._unsent_bytes >= JOINED_BYTES or len(self._unsent) >= JOINED_EVENTS:
                     self._push()
+                if len(self._pending) >= PENDING_EVENTS or self._pending_bytes >= PENDING_BYTES:
+                    self.flush()
             if events:
                 self._observe("paddock_event_append_seconds", time.monotonic() - begun)
             return events
@@ -185,12 +182,13 @@ class RunLog:
                 self._records[event.attempt] = max(self._records[event.attempt], event.record or 0)
 
     def _keep(self, events: Sequence[Event], size: int) -> None:
+        """Keep text for SQL and for Redis. For SQL first: Redis may show it to everybody and be gone before it says so."""
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending += events
         self._pending_bytes += size
-        if len(self._pending) >= PENDING_EVENTS or self._pending_bytes >= PENDING_BYTES:
-            self.flush()
+        self._unsent += events
+        self._unsent_bytes += size
 
     def _settle(self) -> None:
         """SQL has everything that was pending."""
@@ -285,7 +283,7 @@ class RunLog:
             try:
                 self._offer(events)
             except Unavailable:
-                self.flush()  # what Redis acknowledged must not wait for Redis
+                self.flush()  # what anybody may have seen must not wait for Redis
                 raise
 
         self._patiently(offer)

@@ -12,7 +12,7 @@ from app import db
 from app.domain.run_state import RunStatus
 from app.models import AgentRun
 from app.ports import Bell
-from app.services import runs
+from app.services import run_claims
 from app.services.sweeps import RINGS
 
 RING_AGAIN_SECONDS = 0.5
@@ -29,7 +29,7 @@ class Drain:
 
     def find_result(self) -> dict[str, int] | None:
         """Ring where something is claimable; return the counts once nothing of the tenant is claimable or at work."""
-        claimable = runs.count_claimable(RINGS, self._tenant_id)
+        claimable = run_claims.count(RINGS, self._tenant_id)
         if claimable and time.monotonic() - self._rung_at >= RING_AGAIN_SECONDS:
             self._rung_at = time.monotonic()
             for _ in range(claimable):

@@ -1,7 +1,7 @@
 """One lease of a run, from claim to hand-back: the life of a run as ARCHITECTURE tells it, steps 3 to 10.
 
-What one attempt's records mean is in `run_attempt`; how a run ends or is tried again in `run_ending`; syncing beside the run
-in `run_sync`.
+How an agent is followed is in `run_following`, what its records mean in `run_attempt`; how a run ends or is tried again in
+`run_ending`; syncing beside the run in `run_sync`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from app import trace
 from app.config import Settings
 from app.domain.events import EventType
 from app.domain.failure import Failure, FailureCode
-from app.domain.journal import Record, agent_id
+from app.domain.journal import agent_id
 from app.domain.lease import Lease
 from app.domain.redaction import Redactor
 from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import AppError, LeaseLost, Unavailable
-from app.log import in_this_context, logger
-from app.models import AgentRun, ChatSession, RunCommand
+from app.log import logger
+from app.models import AgentRun, ChatSession
 from app.ports import (
-    AGENT_EXITED,
     AgentStart,
     Bell,
     EventStream,
@@ -36,18 +35,18 @@ from app.ports import (
     Provider,
     Providers,
 )
-from app.services import budgets, model_access, provider_breaker, run_launch, runs, steering
+from app.services import model_access, run_claims, run_launch, runs, steering
 from app.services.counting import Counters
 from app.services.event_log import RunLog
 from app.services.external_drive import ExternalDrive, ExternalParts
-from app.services.inbox import Inbox, Item, JournalEnded, Wake
+from app.services.inbox import Inbox
 from app.services.lease_keeper import LeaseKeeper
 from app.services.progress import Progress
 from app.services.run_attempt import Attempt, AttemptParts, now_draft
 from app.services.run_blobs import RunBlobs
 from app.services.run_ending import RunEnding
 from app.services.run_escalation import Escalation, send_signal
-from app.services.run_limits import RunLimits
+from app.services.run_following import TICK_SECONDS, Following, FollowParts
 from app.services.run_output import RunOutput
 from app.services.run_pause import LetGo, RunPause
 from app.services.run_start import RunStart
@@ -55,8 +54,6 @@ from app.services.run_sync import RunSync
 from app.services.session_workers import Ready, SessionWorkers
 from app.services.watermarks import NO_ROOM, Watermarks
 
-FLUSH_SECONDS = 0.5
-TICK_SECONDS = 0.25
 SANDBOX_TRIES = 3
 ROOM_SECONDS = 1.0
 STORE_SECONDS, STORE_PAUSE_SECONDS = 120.0, 2.0
@@ -101,14 +98,13 @@ class DriverParts:
 class RunDriver:
     """Drives one claimed run for one lease."""
 
-    def __init__(self, claim: runs.Claim, lease: Lease, parts: DriverParts) -> None:
+    def __init__(self, claim: run_claims.Claim, lease: Lease, parts: DriverParts) -> None:
         self._claim, self._lease, self._parts = claim, lease, parts
         self._run: AgentRun = claim.run
         self._inbox = Inbox()
         self._escalation = Escalation(lease, parts.settings.stop_grace_seconds)
         self._generation = 0
         self._looked_at = 0.0  # for a stop, while the sandbox is made ready
-        self._is_proven = False
 
     def wake(self) -> None:
         """A command may have come, a sync has ended, or the process is to stop. From any thread."""
@@ -373,97 +369,18 @@ class RunDriver:
         return attempt
 
     def _follow(self, attempt: Attempt, executor: Executor) -> Outcome | None:
-        """Take records until the journal is closed; return how the attempt ended."""
-        self._limits = limits = RunLimits(self._run, attempt, self._parts.settings.silence_seconds)
-        self._read_journal(executor, attempt)
-        self._apply_commands(attempt)
-        while True:
-            item = self._inbox.get(self._escalation.within(TICK_SECONDS))
-            self._parts.progress.turned("threads")
-            self._check_stopping()
-            self._lease.require()
-            match item:
-                case Record():
-                    self._log.join(self._inbox.has_record)
-                    if attempt.take(item) and attempt.outcome is None:
-                        self._sync.request()
-                    self._watch_ending(attempt, item)
-                    limits.saw(item)
-                    if attempt.has_called_tools and not self._is_proven:
-                        self._is_proven = True
-                        provider_breaker.prove(self._run)
-                case Wake():
-                    self._apply_commands(attempt)
-                    self._sync.report(attempt.number)
-                case JournalEnded(error=None):
-                    return limits.final(attempt.outcome)
-                case JournalEnded(error=error):
-                    raise error or AssertionError
-            if limits.check():
-                self._escalation.arm(hasten=True)
-            self._tick(attempt, executor, item)
-
-    def _read_journal(self, executor: Executor, attempt: Attempt) -> None:
-        inbox, name = self._inbox, attempt.agent_id
-
-        def read() -> None:
-            try:
-                for record in executor.follow(name, 0):
-                    if not inbox.put_record(record):
-                        return
-            except Exception as error:  # noqa: BLE001 - handed over to the driver, which decides
-                inbox.put_end(error)
-            else:
-                inbox.put_end(None)
-
-        threading.Thread(target=in_this_context(read), name=f"journal-{name}", daemon=True).start()
-
-    def _watch_ending(self, attempt: Attempt, record: Record) -> None:
-        """The turn is over, or somebody wants it to be: after a while the agent is made to end."""
-        if record.kind == "exit":
-            self._escalation.disarm()
-        elif attempt.outcome is not None:
-            self._escalation.arm(terminated=True)  # SIGTERM was the adapter's intent
-        elif self._run.stop_requested_at is not None:  # an earlier holder may have applied the stop
-            self._escalation.arm()
-
-    def _tick(self, attempt: Attempt, executor: Executor, item: Item | None) -> None:
-        self._log.flush_due(FLUSH_SECONDS)
-        self._sync.tick()
-        self._escalation.tick(executor, attempt.agent_id)
-        busy = self._escalation.is_armed or not self._sync.is_settled or attempt.is_steering
-        if isinstance(item, Record) or busy:
-            self._pause.heard()
-        elif item is None:
-            self._pause.let_go_if_silent(attempt, executor)
-
-    # --- commands ------------------------------------------------------------------------------------------------------------
-
-    def _apply_commands(self, attempt: Attempt) -> None:
-        for command in runs.list_unapplied(self._run.id):
-            self._pause.heard()
-            try:
-                self._apply(attempt, command)
-            except ExecutorError as error:
-                if error.code != AGENT_EXITED:
-                    raise
-            if command.kind != steering.KIND:  # that is applied by the agent's word that it has it
-                runs.mark_applied([command.id], self._log.last_seq)
-
-    def _apply(self, attempt: Attempt, command: RunCommand) -> None:
-        if command.kind == "stop":
-            limit = budgets.limit_of(command)
-            if limit is not None:
-                self._limits.order(limit)
-            else:
-                attempt.control(f"stop:{command.id}", {"type": "stop", **command.payload})
-            self._escalation.arm()
-        elif command.kind == "answer":
-            attempt.control(command.command_key, {"type": "answer", "delivery": "live", **command.payload})
-        elif command.kind == steering.KIND:
-            attempt.steer(command)
-        elif command.kind == "expire":
-            attempt.control(command.command_key, {"type": "expire", **command.payload})
+        parts = FollowParts(
+            lease=self._lease,
+            log=self._log,
+            inbox=self._inbox,
+            escalation=self._escalation,
+            sync=self._sync,
+            pause=self._pause,
+            progress=self._parts.progress,
+            check_stopping=self._check_stopping,
+            silence_seconds=self._parts.settings.silence_seconds,
+        )
+        return Following(self._run, attempt, executor, parts).follow()
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections import Counter
 from app import db
 from app.domain.lease import Lease
 from app.log import logger
-from app.services import holders, runs
+from app.services import holders, run_claims
 from app.services.run_driver import DriverParts, RunDriver
 
 SPARE_THREADS = 1
@@ -30,7 +30,7 @@ class RunWorker:
         """At the start: end the leases of dead workers (the one before this, perhaps), and ring for each run that nobody drives."""
         with db.connection():
             holders.end_leases_of_the_dead()
-            waiting = runs.count_claimable(self._parts.settings.worker_threads)
+            waiting = run_claims.count(self._parts.settings.worker_threads)
         for _ in range(max(1, waiting)):
             self._parts.bell.ring_runs()
 
@@ -54,12 +54,12 @@ class RunWorker:
                     with self._claiming:
                         self._providers[claim.run.provider] -= 1
 
-    def _claim(self, *, starts: bool) -> runs.Claim | None:
+    def _claim(self, *, starts: bool) -> run_claims.Claim | None:
         """Claim, count it, and tell whether claiming works at all."""
         most = self._parts.settings.worker_threads
         full = [provider for provider, count in self._providers.items() if count >= most]
         try:
-            claim = runs.claim_next(self._owner, self._parts.settings.lease_duration, starts=starts, full=full)
+            claim = run_claims.take_next(self._owner, self._parts.settings.lease_duration, starts=starts, full=full)
         except Exception as error:
             self._parts.progress.failed("claims", error)
             raise
@@ -70,7 +70,7 @@ class RunWorker:
                 self._parts.counters.add("paddock_lease_takeovers_total", {})
         return claim
 
-    def _drive(self, claim: runs.Claim) -> None:
+    def _drive(self, claim: run_claims.Claim) -> None:
         run = claim.run
         lease = Lease(run.id, run.epoch, self._owner, self._parts.settings.lease_duration)
         driver = RunDriver(claim, lease, self._parts)

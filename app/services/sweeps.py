@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.models import SessionWorker
 from app.ports import Bell, EventStream
-from app.services import holders, log_closing, runs
+from app.services import holders, log_closing, run_claims
 
 RINGS = 100
 """Bells per sweep: each wakes one worker thread, which drives one run after another. A dead worker may leave many."""
@@ -14,7 +14,7 @@ def sweep_runs(bell: Bell) -> int:
     """Ring where a lease is over, its holder is dead, a retry is due, a command waits, or a queued run was not rung for; returns
     how often."""
     holders.end_leases_of_the_dead()
-    waiting = min(RINGS, runs.count_claimable(RINGS))
+    waiting = min(RINGS, run_claims.count(RINGS))
     for _ in range(waiting):
         bell.ring_runs()
     return waiting

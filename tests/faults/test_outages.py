@@ -53,8 +53,6 @@ class Scene:
 
 
 Outage = Callable[[Scene], None]
-UNANSWERED = 1
-"""Events whose append was cut off from its answer: others saw them, and the driver keeps them until it has asked Redis again."""
 
 
 def cut(seconds: float) -> Outage:
@@ -62,7 +60,7 @@ def cut(seconds: float) -> Outage:
         scene.proxy.cut()
         pause(seconds)
         for reader in scene.readers:  # what anybody saw is in SQL, without Redis
-            seen = reader.last - UNANSWERED
+            seen = reader.last
             eventually(lambda reader=reader, seen=seen: saved(reader.run_id) >= seen, what="the events are in SQL")
         scene.proxy.heal()
 

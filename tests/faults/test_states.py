@@ -31,7 +31,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import Conflict, Invalid, LeaseLost
 from app.models import AgentRun, ChatSession, HumanLoopRequest, RunCommand, RunEvent, SessionWorker, UsageLog, User
-from app.services import human_loop, run_creation, runs, worker_rows
+from app.services import human_loop, run_claims, run_creation, runs, worker_rows
 from app.services.event_log import RunLog
 from app.services.run_attempt import now_draft
 from app.services.run_creation import NewRun, NewSession
@@ -156,7 +156,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         before = {row["id"]: row for row in _rows(AgentRun)}
-        claim = runs.claim_next("w", 60)
+        claim = run_claims.take_next("w", 60)
         if claim is None:
             return
         was = before[claim.run.id]

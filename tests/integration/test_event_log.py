@@ -236,13 +236,31 @@ def test_with_redis_away_a_holder_waits_and_goes_on(own_redis: RedisServer, data
             done.set()
 
         threading.Thread(target=write, daemon=True).start()
-        eventually(lambda: len(log_world.in_sql(run.id)) == 2, what="what Redis had acknowledged is safe")
+        eventually(lambda: len(log_world.in_sql(run.id)) == 3, what="what Redis has, and what it never got, is safe")
         assert not done.is_set()
         assert LogReader(stream).read(run.id, 0, 10) == log_world.in_sql(run.id)
         own_redis.start()
         assert done.wait(30)
         log.seal(log_world.ending(), log_world.finish(run.id))
         assert check(run.id, stream) == []
+
+
+def test_what_redis_showed_and_never_answered_for_is_in_sql_while_it_is_away(stream: PlannedStream) -> None:
+    run = log_world.new_run()
+    log = log_world.take_over(run.id, stream)
+    calls: list[list[int]] = []
+
+    def cut_off(events: object) -> None:
+        calls.append(seqs(log_world.in_sql(run.id)))
+        if len(calls) < 3:
+            raise Unavailable("redis_unavailable", "the answer was lost")
+
+    stream.after_append = cut_off
+    log.append([log_world.delta(1), log_world.delta(1, "b")])
+    assert calls == [[1], [1, 2, 3], [1, 2, 3]]
+    log.append([log_world.delta(2)])
+    log.seal(log_world.ending(), log_world.finish(run.id))
+    assert check(run.id, stream) == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -259,7 +277,9 @@ def test_with_redis_away_beyond_the_lease_a_holder_gives_up(own_redis: RedisServ
         own_redis.start()
         with pytest.raises(LeaseLost):
             log.append([log_world.status("running")])
-        assert seqs(log_world.in_sql(run.id)) == [1]
+        assert seqs(log_world.in_sql(run.id)) == [1, 2]
+        log_world.take_over(run.id, stream)
+        assert stream.read(run.id, 0, 10) == log_world.in_sql(run.id)
 
 
 def test_a_commit_whose_answer_was_lost_is_not_repeated(stream: PlannedStream, monkeypatch: pytest.MonkeyPatch) -> None:

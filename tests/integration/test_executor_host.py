@@ -18,7 +18,7 @@ from app.adapters.external_sandboxes import ExternalSandboxes
 from app.errors import Unavailable
 from app.models import SessionWorker
 from app.ports import EVERY_GENERATION
-from app.services import runs
+from app.services import run_claims
 from executor import http1
 from executor.http1 import Request, Response, json_response
 from tests.support import processes
@@ -115,7 +115,7 @@ def test_a_run_says_what_to_do_while_the_host_is_down_and_goes_on_when_it_is_bac
         app = create_app(world.container)
         failed = world.create("/say two", run.session_id)
         for _ in range(world.settings.max_attempts):
-            world.wait_for(lambda: runs.count_claimable(1), "the retry")
+            world.wait_for(lambda: run_claims.count(1), "the retry")
             row = world.drive()
         assert (row.id, row.status, row.failure_code) == (failed.id, "failed", "setup_failed")
         assert "EXECUTOR_BASE_URL" in row.remedy

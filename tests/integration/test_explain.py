@@ -11,7 +11,7 @@ from app import db
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, RunCommand
 from app.ports import EVERY_GENERATION
-from app.services import human_loop, runs
+from app.services import human_loop, run_claims, runs
 from app.services.run_creation import add_arrival, add_command
 from app.services.run_explanation import MOST, Explanation, explain
 from tests.support.waiting import eventually
@@ -98,7 +98,7 @@ def test_a_run_that_waits_for_a_person_says_whom_to_answer_how_and_what_became_o
 def test_each_failed_attempt_says_why_and_the_end_says_what_to_do(world: World) -> None:
     run = world.create("/fail transport_error")
     for _ in range(3):
-        eventually(lambda: runs.count_claimable(1), what="the retry to be due")
+        eventually(lambda: run_claims.count(1), what="the retry to be due")
         world.drive()
     found = explained(world, run)
     assert [(each.attempt, each.code, each.status) for each in found.attempts] == [

@@ -20,7 +20,8 @@ from app.services.log_reader import LogReader
 from tests.support import log_world
 from tests.support.redis import RedisServer
 from tests.support.waiting import eventually
-from web.hub import PAGE, Batch, Heartbeat, Hub, Item, Reset, Subscription
+from web.channel import Batch, Heartbeat, Reset
+from web.hub import PAGE, Hub, Item, Subscription
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -11,7 +11,7 @@ import pytest
 
 from app import db
 from app.models import AgentRun, HumanLoopRequest
-from app.services import runs
+from app.services import run_claims
 
 FILES = sorted(path.name for path in db.SQL_FOLDER.glob("[0-9]*.sql"))
 ROWS = """
@@ -100,7 +100,7 @@ def test_an_earlier_schema_with_its_rows_becomes_todays(
     db.migrate(fresh)
     assert columns(database) == columns(fresh)
     db.bind(database)
-    claimed = {claim.run.id for claim in (runs.claim_next("w", 30), runs.claim_next("w", 30)) if claim}
+    claimed = {claim.run.id for claim in (run_claims.take_next("w", 30), run_claims.take_next("w", 30)) if claim}
     assert claimed == {"run_1", "run_2"}
     assert AgentRun.get_by_id("run_1").epoch == 1
     assert HumanLoopRequest.get_by_id("hlr_1").status == "open"

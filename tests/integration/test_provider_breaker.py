@@ -17,7 +17,7 @@ from app.domain.run_state import RunStatus
 from app.domain.turn import Outcome
 from app.errors import LimitExceeded
 from app.models import AgentRun, ProviderBreaker
-from app.services import alerts, gauges, provider_breaker, runs
+from app.services import alerts, gauges, provider_breaker, run_claims
 from app.services.run_creation import add_command
 from app.services.run_worker import SPARE_THREADS, RunWorker
 from app.services.waiting_reason import waiting_for
@@ -62,7 +62,7 @@ def due() -> None:
 
 
 def claim() -> str | None:
-    found = runs.claim_next("w", 30)
+    found = run_claims.take_next("w", 30)
     return found.run.id if found else None
 
 
@@ -97,7 +97,7 @@ def test_its_runs_wait_in_their_places_and_say_why_and_others_go_first(people: C
     found = opened(people)
     waiting = [factories.run(people.bob, provider=BROKEN) for _ in range(50)]
     healthy, elsewhere = factories.run(people.bob, provider=HEALTHY), factories.run(people.charlie, provider=BROKEN)
-    assert runs.count_claimable(100) == 2
+    assert run_claims.count(100) == 2
     assert [claim(), claim(), claim()] == [healthy.id, elsewhere.id, None]
     assert waiting_for(waiting[7]) == {
         "reason": "provider_unavailable",
@@ -106,7 +106,7 @@ def test_its_runs_wait_in_their_places_and_say_why_and_others_go_first(people: C
     }
     with db.transaction():
         add_command(waiting[3].tenant_id, waiting[3].id, "stop", "stop", {"by": people.bob.user.id})
-    stopped = runs.claim_next("w", 30)
+    stopped = run_claims.take_next("w", 30)
     assert stopped is not None
     assert (stopped.run.id, stopped.turn) == (waiting[3].id, False)
     with pytest.raises(LimitExceeded) as refused:

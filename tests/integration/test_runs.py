@@ -11,7 +11,7 @@ from app import db
 from app.domain.run_state import TRANSITIONS, RunStatus
 from app.errors import Conflict
 from app.models import AgentRun, ChatSession, RunCommand, RunEvent
-from app.services import human_loop, runs
+from app.services import human_loop, run_claims, runs
 from app.services.identity import bootstrap
 from app.services.run_creation import NewRun, NewSession, create
 
@@ -63,10 +63,10 @@ def test_a_claim_takes_the_head_of_each_session_only(bell: SilentBell) -> None:
     first = create(new_run(), bell)
     second = create(new_run(first.session_id), bell)
     other = create(new_run(), bell)
-    claimed = [runs.claim_next("w", LEASE), runs.claim_next("w", LEASE), runs.claim_next("w", LEASE)]
+    claimed = [run_claims.take_next("w", LEASE), run_claims.take_next("w", LEASE), run_claims.take_next("w", LEASE)]
     assert [claim.run.id if claim else None for claim in claimed] == [first.id, other.id, None]
     runs.to_terminal(first.id, 1, RunStatus.CANCELED, now=db.now(), fields={})
-    claim = runs.claim_next("w", LEASE)
+    claim = run_claims.take_next("w", LEASE)
     assert claim is not None
     assert (claim.run.id, claim.run.epoch, claim.run.status) == (second.id, 1, RunStatus.CLAIMED)
 
@@ -75,35 +75,35 @@ def test_priority_orders_sessions_and_never_runs_within_one(bell: SilentBell) ->
     low = create(new_run(), bell)
     create(new_run(low.session_id, priority=9), bell)
     high = create(new_run(priority=5), bell)
-    order = [runs.claim_next("w", LEASE), runs.claim_next("w", LEASE)]
+    order = [run_claims.take_next("w", LEASE), run_claims.take_next("w", LEASE)]
     assert [claim.run.id for claim in order if claim] == [high.id, low.id]
 
 
 def test_a_run_that_waits_for_its_retry_keeps_its_place(bell: SilentBell) -> None:
     first = create(new_run(), bell)
     create(new_run(first.session_id), bell)
-    claim = runs.claim_next("w", LEASE)
+    claim = run_claims.take_next("w", LEASE)
     assert claim is not None
     runs.to_queued(first.id, 1, retry_at=db.now() + 60, counters={"failures": 1})
-    assert runs.claim_next("w", LEASE) is None
+    assert run_claims.take_next("w", LEASE) is None
     AgentRun.update(retry_at=db.now() - 1).where(AgentRun.id == first.id).execute()
-    again = runs.claim_next("w", LEASE)
+    again = run_claims.take_next("w", LEASE)
     assert again is not None
     assert (again.run.id, again.run.epoch) == (first.id, 2)
 
 
 def test_a_lease_that_is_over_is_claimed_with_the_next_epoch_and_counts_as_lost(bell: SilentBell) -> None:
     run = create(new_run(), bell)
-    assert runs.claim_next("a", LEASE) is not None
-    assert runs.claim_next("b", LEASE) is None
+    assert run_claims.take_next("a", LEASE) is not None
+    assert run_claims.take_next("b", LEASE) is None
     AgentRun.update(lease_until=db.now() - 1).where(AgentRun.id == run.id).execute()
-    taken = runs.claim_next("b", LEASE)
+    taken = run_claims.take_next("b", LEASE)
     assert taken is not None
     assert (taken.run.epoch, taken.lost_lease, taken.run.lease_owner) == (2, True, "b")
     assert not runs.renew(run.id, 1, LEASE)
     assert runs.renew(run.id, 2, LEASE)
     assert runs.hand_back(run.id, 2)
-    back = runs.claim_next("c", LEASE)
+    back = run_claims.take_next("c", LEASE)
     assert back is not None
     assert not back.lost_lease
 
@@ -130,9 +130,9 @@ def test_interrupt_wishes_a_stop_for_every_older_open_run(bell: SilentBell) -> N
 def test_a_queued_run_with_a_command_is_claimed_for_the_command_alone(bell: SilentBell) -> None:
     first = create(new_run(), bell)
     second = create(new_run(first.session_id), bell)
-    assert runs.claim_next("w", LEASE) is not None
+    assert run_claims.take_next("w", LEASE) is not None
     create(new_run(first.session_id, on_busy="interrupt"), bell)
-    claim = runs.claim_next("w", LEASE)
+    claim = run_claims.take_next("w", LEASE)
     assert claim is not None
     assert (claim.run.id, claim.turn, claim.run.status) == (second.id, False, RunStatus.QUEUED)
 
@@ -144,7 +144,7 @@ def test_a_queued_run_can_be_moved_before_another_of_its_session(bell: SilentBel
     runs.move(AgentRun.get_by_id(third.id), AgentRun.get_by_id(second.id))
     order = AgentRun.select().where(AgentRun.session_id == first.session_id).order_by(AgentRun.session_seq)
     assert [run.id for run in order] == [first.id, third.id, second.id]
-    runs.claim_next("w", LEASE)
+    run_claims.take_next("w", LEASE)
     with pytest.raises(Conflict):
         runs.move(AgentRun.get_by_id(first.id), AgentRun.get_by_id(second.id))
 
@@ -152,7 +152,7 @@ def test_a_queued_run_can_be_moved_before_another_of_its_session(bell: SilentBel
 def test_the_database_itself_refuses_two_active_runs_of_a_session(bell: SilentBell) -> None:
     first = create(new_run(), bell)
     second = create(new_run(first.session_id), bell)
-    runs.claim_next("w", LEASE)
+    run_claims.take_next("w", LEASE)
     with pytest.raises(peewee.IntegrityError), db.transaction():
         AgentRun.update(status=RunStatus.RUNNING).where(AgentRun.id == second.id).execute()
 
@@ -169,7 +169,7 @@ def test_sql_knows_the_same_states_as_the_domain(bell: SilentBell) -> None:
 
 def test_terminal_states_never_change(bell: SilentBell) -> None:
     run = create(new_run(), bell)
-    runs.claim_next("w", LEASE)
+    run_claims.take_next("w", LEASE)
     runs.to_terminal(run.id, 1, RunStatus.FAILED, now=db.now(), fields={})
     for move in (
         lambda: runs.to_running(run.id, 1),
@@ -195,7 +195,7 @@ def test_many_claimers_never_share_a_session(bell: SilentBell) -> None:
         try:
             with db.connection():
                 while AgentRun.select().where(AgentRun.finished_at.is_null()).exists():
-                    claim = runs.claim_next("w", LEASE)
+                    claim = run_claims.take_next("w", LEASE)
                     if claim is None:
                         continue
                     with lock:

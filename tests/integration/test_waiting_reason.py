@@ -8,7 +8,7 @@ import pytest
 from app import db
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, HumanLoopRequest, WorkerProcess
-from app.services import runs, worker_processes
+from app.services import run_claims, runs, worker_processes
 from app.services.waiting_reason import waiting_for
 from tests import cast, factories
 from tests.cast import Cast
@@ -66,7 +66,7 @@ def test_a_run_that_is_tried_again_waits_for_its_time_and_then_for_a_worker(peop
 
 def test_a_claimed_run_waits_for_its_sandbox_or_for_the_next_worker(people: Cast) -> None:
     run = factories.run(people.bob)
-    assert runs.claim_next("w", 30) is not None
+    assert run_claims.take_next("w", 30) is not None
     assert told(run) == ("sandbox", None)
     runs.hand_back(run.id, 1)
     assert told(run) == ("worker", 0)

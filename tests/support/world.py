@@ -17,7 +17,7 @@ from app.domain.events import Event
 from app.domain.lease import Lease
 from app.models import AgentRun, HumanLoopRequest, RunEvent, User
 from app.ports import EVERY_GENERATION
-from app.services import human_loop, identity, runs
+from app.services import human_loop, identity, run_claims
 from app.services.run_creation import NewRun, NewSession, create
 from app.services.run_driver import RunDriver
 from tests.support.waiting import eventually
@@ -40,10 +40,10 @@ class World:
         new = NewRun(self.user.tenant_id, self.user.id, session or NewSession(), provider, prompt, **more)
         return create(new, self.container.bell)
 
-    def claim(self, seconds: float | None = None) -> runs.Claim | None:
-        return runs.claim_next("world", seconds or self.settings.lease_duration)
+    def claim(self, seconds: float | None = None) -> run_claims.Claim | None:
+        return run_claims.take_next("world", seconds or self.settings.lease_duration)
 
-    def driver(self, claim: runs.Claim, seconds: float | None = None) -> RunDriver:
+    def driver(self, claim: run_claims.Claim, seconds: float | None = None) -> RunDriver:
         lease = Lease(claim.run.id, claim.run.epoch, "world", seconds or self.settings.lease_duration)
         self._drivers[claim.run.id] = driver = RunDriver(claim, lease, self.container.driver_parts)
         return driver
