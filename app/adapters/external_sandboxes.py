@@ -39,7 +39,7 @@ class ExternalSandboxes:
         try:
             require_spoken(facts.get("protocol"))
         except ExecutorError as error:
-            raise _unavailable(error.message) from error
+            raise _refused(error.message) from error
         self._ask(Call("GET", "/sandboxes", "sandbox.list"))
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class ExternalSandboxes:
         except ExecutorError as error:
             if error.code in ("wrong_generation", "not_started"):
                 raise
-            raise _unavailable(str(error)) from error
+            raise _refused(str(error)) if error.status in (401, 403) else _unavailable(str(error)) from error
         return answer
 
     def _client(self, name: str, generation: int) -> HttpxExecutor:
@@ -115,5 +115,12 @@ class ExternalSandboxes:
         known[1].close()
 
 
+def _refused(why: str) -> Unavailable:
+    """Waiting does not help: the host is there, and not ours to use."""
+    return Unavailable("executor_host_refused", f"The external executor host is of no use: {why}", remedy=_REMEDY)
+
+
 def _unavailable(why: str) -> Unavailable:
-    return Unavailable("executor_host_unavailable", f"The external executor host is of no use: {why}", remedy=_REMEDY)
+    return Unavailable(
+        "executor_host_unavailable", f"The external executor host does not answer: {why}", remedy=_REMEDY
+    )

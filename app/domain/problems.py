@@ -141,8 +141,13 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "executor_host_unavailable": Problem(
         503,
+        "The external executor host does not answer.",
+        "Look at the host that EXECUTOR_BASE_URL names.",
+    ),
+    "executor_host_refused": Problem(
+        503,
         "The external executor host is of no use.",
-        "Look at the host that EXECUTOR_BASE_URL names, and at its token.",
+        "Look at its token, and at its version.",
     ),
     # --- sandboxes and files
     "worker_not_active": Problem(409, "The sandbox of this session does not run.", "Activate it first."),

@@ -56,8 +56,10 @@ from app.services.watermarks import NO_ROOM, Watermarks
 
 SANDBOX_TRIES = 3
 ROOM_SECONDS = 1.0
-STORE_SECONDS, STORE_PAUSE_SECONDS = 120.0, 2.0
-"""How long the start of a sandbox waits for an object store that is away, and between two tries."""
+AWAY_SECONDS, AWAY_PAUSE_SECONDS = 120.0, 2.0
+"""How long the start of a sandbox waits for what is away, and between two tries."""
+AWAY = ("store_unavailable", "executor_host_unavailable", "database_unavailable")
+"""What may be away for a while: that is no fault of the run's."""
 NO_SPACE_STATUS = 507
 """How an executor says that its disk is full."""
 
@@ -309,22 +311,22 @@ class RunDriver:
         return ready.executor
 
     def _ready_sandbox(self) -> Ready:
-        """Have the session's sandbox ready. An object store that is away is no fault of the run's: it is awaited for a while."""
+        """Have the session's sandbox ready. What it takes and is away is awaited for a while."""
         session = ChatSession.get_by_id(self._run.session_id)
-        end = time.monotonic() + STORE_SECONDS
+        end, again = time.monotonic() + AWAY_SECONDS, 0.0
         while True:
             try:
+                while time.monotonic() < again:
+                    self._on_phase("waiting")
+                    self._inbox.get(TICK_SECONDS)
                 return self._parts.session_workers.ensure_running(
                     session, labels=self._labels(), on_phase=self._on_phase
                 )
             except Unavailable as error:
-                if error.code != "store_unavailable" or time.monotonic() > end:
+                if error.code not in AWAY or time.monotonic() > end:
                     raise
-                logger.warning("run waits for the object store", epoch=self._lease.epoch, error=error.message)
-            until = time.monotonic() + STORE_PAUSE_SECONDS
-            while time.monotonic() < until:
-                self._on_phase("waiting")
-                self._inbox.get(TICK_SECONDS)
+                logger.warning("run waits", epoch=self._lease.epoch, why=error.code, error=error.message)
+                again = time.monotonic() + AWAY_PAUSE_SECONDS
 
     def _on_phase(self, phase: str) -> None:
         """Heard again and again while a sandbox is awaited or filled, which may take long: a stop must not wait for its end."""

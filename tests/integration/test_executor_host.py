@@ -13,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.adapters import external_sandboxes
 from app.adapters.executor_address import ExecutorClientSettings
 from app.adapters.external_sandboxes import ExternalSandboxes
 from app.errors import Unavailable
-from app.models import SessionWorker
+from app.models import AgentRun, SessionWorker
 from app.ports import EVERY_GENERATION
-from app.services import run_claims
+from app.services import run_claims, run_driver
+from app.services.log_check import check
 from executor import http1
 from executor.http1 import Request, Response, json_response
 from tests.support import processes
@@ -26,7 +28,7 @@ from tests.support.executor_faults import FaultProxy, serve
 from tests.support.sandboxes import python, said, spec, start
 from tests.support.waiting import eventually
 from tests.support.web import HOST, free_port
-from tests.support.world import World, open_world
+from tests.support.world import World, open_world, with_own_connection
 from web import create_app
 
 TOKEN = "host-token-0123456789"
@@ -34,7 +36,7 @@ QUICK = {"retry_delay_ms": 1.0, "stop_grace_seconds": 0.3, "executor_retry_delay
 
 
 @contextmanager
-def host(folder: Path, port: int) -> Iterator[Any]:
+def host(folder: Path, port: int, orphan_seconds: float = 5) -> Iterator[Any]:
     argv = [
         sys.executable,
         "-m",
@@ -46,7 +48,7 @@ def host(folder: Path, port: int) -> Iterator[Any]:
     ]
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "EXECUTOR_AUTH_TOKEN": TOKEN}
     with processes.running(
-        argv, env={**environment, "PADDOCK_ORPHAN_SECONDS": "5"}, log=folder / "host.log"
+        argv, env={**environment, "PADDOCK_ORPHAN_SECONDS": str(orphan_seconds)}, log=folder / "host.log"
     ) as process:
         url = f"http://127.0.0.1:{port}/health"
         eventually(lambda: httpx.get(url, trust_env=False).is_success, what="the host", ignore=(httpx.TransportError,))
@@ -101,10 +103,11 @@ def test_sessions_live_side_by_side_on_one_host_and_move_through_the_store(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_run_says_what_to_do_while_the_host_is_down_and_goes_on_when_it_is_back(
-    database: object, database_url: str, redis_url: str, tmp_path: Path
+def test_a_run_says_what_to_do_when_the_host_stays_down_and_the_next_goes_on_when_it_is_back(
+    database: object, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del database
+    monkeypatch.setattr(run_driver, "AWAY_SECONDS", 0)
     port = free_port()
     (tmp_path / "host").mkdir()
     with ExitStack() as at_end, world_on(f"http://127.0.0.1:{port}", tmp_path, database_url, redis_url) as world:
@@ -131,6 +134,42 @@ def test_a_run_says_what_to_do_while_the_host_is_down_and_goes_on_when_it_is_bac
         executor = world.container.sandboxes.connect(run.session_id)
         assert executor is not None
         assert executor.read_file("a.txt", offset=0, limit=9)[0].strip() == b"one"
+
+
+def test_a_host_that_is_away_for_a_while_costs_no_run_anything(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_driver, "AWAY_PAUSE_SECONDS", 0.05)
+    away: list[str] = []
+    unavailable = external_sandboxes._unavailable
+
+    def noted(why: str) -> Unavailable:
+        away.append(threading.current_thread().name)
+        return unavailable(why)
+
+    monkeypatch.setattr(external_sandboxes, "_unavailable", noted)
+    port = free_port()
+    (tmp_path / "host").mkdir()
+    with ExitStack() as at_end, world_on(f"http://127.0.0.1:{port}", tmp_path, database_url, redis_url) as world:
+
+        def drive(prompt: str) -> AgentRun:
+            run = world.create(prompt)
+            driver = threading.Thread(target=with_own_connection, args=(world.drive,), name=run.id)
+            driver.start()
+            at_end.callback(driver.join)
+            return run
+
+        with host(tmp_path / "host", port, orphan_seconds=60):
+            live = drive("/slow 40 50")
+            eventually(lambda: "message.delta" in world.types(live.id), what="the agent speaks")
+        new = drive("/say two")
+        eventually(lambda: min(away.count(live.id), away.count(new.id)) > 3, what="both have found nobody")
+        at_end.enter_context(host(tmp_path / "host", port, orphan_seconds=60))
+        for made in (live, new):
+            eventually(lambda made=made: world.run(made.id).finished_at, what="the run ends")
+            run = world.run(made.id)
+            assert (run.status, run.attempt, run.failures) == ("succeeded", 1, 0), run.failure_message
+            assert check(run.id, world.container.stream) == []
 
 
 def test_a_wrong_token_and_a_strange_protocol_are_told_apart_before_a_run(address: str) -> None:

@@ -383,7 +383,7 @@ def test_a_run_whose_files_cannot_be_brought_back_waits_for_the_store(
             raise Unavailable("store_unavailable", "away")
         return get(*arguments)
 
-    monkeypatch.setattr(run_driver, "STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(run_driver, "AWAY_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(store, "get", away)
     run = world.create("/run cat a.txt", first.session_id, options={"approval": "all"})
     world.drive()

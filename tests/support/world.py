@@ -65,7 +65,7 @@ class World:
         claim = self.claim()
         assert claim is not None
         driver = self.driver(claim)
-        worker = threading.Thread(target=_with_own_connection, args=(driver.drive,))
+        worker = threading.Thread(target=with_own_connection, args=(driver.drive,))
         worker.start()
         eventually(lambda: "message.delta" in self.types(run.id))
         driver._lease.lose()  # it touches nothing any more
@@ -115,7 +115,7 @@ class World:
         return eventually(condition, 30)
 
 
-def _with_own_connection(work: Callable[[], object]) -> None:
+def with_own_connection(work: Callable[[], object]) -> None:
     with db.connection():
         work()
 
