@@ -213,7 +213,8 @@ def usage_line(usage: Json) -> str:
     if not usage:
         return ""
     read = sum(int(usage.get(name) or 0) for name in ("input", "cacheRead", "cacheWrite5m", "cacheWrite1h"))
-    parts = [f"{read} tokens in, {int(usage.get('output') or 0)} out"]
+    about = "about " if usage.get("estimated") else ""
+    parts = [f"{about}{read} tokens in, {int(usage.get('output') or 0)} out"]
     if usage.get("costUsd"):
         parts.append(f"${float(usage['costUsd']):.4f}")
     return " · ".join(parts)

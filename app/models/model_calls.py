@@ -8,7 +8,7 @@ from app.models.table import Table
 
 
 class ModelCall(Table):
-    """One call of a model; `sql/0006_model_calls.sql` says what the columns mean."""
+    """One call of a model; `sql/0006_model_calls.sql` and `0010` say what the columns mean."""
 
     id = peewee.TextField(primary_key=True)
     tenant_id = peewee.TextField()
@@ -25,6 +25,7 @@ class ModelCall(Table):
     cache_write_5m = peewee.BigIntegerField(default=0)
     cache_write_1h = peewee.BigIntegerField(default=0)
     reasoning = peewee.BigIntegerField(default=0)
+    estimated = peewee.BigIntegerField(default=0)
     cost_usd = peewee.DoubleField(null=True)
     most_tokens = peewee.BigIntegerField(null=True)
     most_usd = peewee.DoubleField(null=True)

@@ -154,6 +154,7 @@ class UsageLog(Table):
     cache_write_5m = peewee.BigIntegerField(default=0)
     cache_write_1h = peewee.BigIntegerField(default=0)
     reasoning = peewee.BigIntegerField(default=0)
+    estimated = peewee.BigIntegerField(default=0)
     cost_usd = peewee.DoubleField(default=0)
     created_at = peewee.DoubleField()
 

@@ -22,7 +22,9 @@ COLUMNS = {
     "cacheWrite5m": "cache_write_5m",
     "cacheWrite1h": "cache_write_1h",
     "reasoning": "reasoning",
+    "estimated": "estimated",
 }
+"""Of usage as it is told -> of the tables. `estimated` is how many of the others nobody told."""
 COUNTED = ("input", "output", "cacheRead", "cacheWrite5m", "cacheWrite1h")
 """The classes that make up `budget.maxTokens`: reasoning is part of the output."""
 LOST_SECONDS = 7200.0
@@ -63,9 +65,9 @@ def end_lost() -> int:
     return len(lost)
 
 
-def total(run_id: str, attempt: int | None = None) -> dict[str, Any] | None:
+def total(run_id: str, attempt: int | None = None, *, told_only: bool = False) -> dict[str, Any] | None:
     """Return what the proxy has counted for a run, or one attempt; None where no call of it came through. Cost is left out where a
-    call that used something has no price."""
+    call that used something has no price. `told_only`: without the calls of which something is estimated."""
     sums = [fn.COALESCE(fn.SUM(getattr(ModelCall, column)), 0) for column in COLUMNS.values()]
     used = (
         ModelCall.input + ModelCall.output + ModelCall.cache_read + ModelCall.cache_write_5m + ModelCall.cache_write_1h
@@ -74,6 +76,8 @@ def total(run_id: str, attempt: int | None = None) -> dict[str, Any] | None:
     where = ModelCall.run_id == run_id
     if attempt is not None:
         where &= ModelCall.attempt == attempt
+    if told_only:
+        where &= ModelCall.estimated == 0
     query = ModelCall.select(*sums, fn.COALESCE(fn.SUM(ModelCall.cost_usd), 0.0), unpriced, fn.COUNT(ModelCall.id))
     row: tuple[Any, ...] = next(iter(query.where(where).tuples()))
     *counts, cost, without_price, calls = row
@@ -101,16 +105,18 @@ def settled(run: AgentRun, reported: Mapping[str, Any]) -> dict[str, Any]:
     counted = total(run.id)
     if counted is None:
         return dict(reported)
-    if not counted["reasoning"]:
-        counted.pop("reasoning")  # Anthropic's protocol does not tell it apart
+    for name in ("reasoning", "estimated"):  # Anthropic's protocol does not tell reasoning apart
+        if not counted[name]:
+            counted.pop(name)
     return {**reported, **counted}
 
 
 def mismatch(run: AgentRun, reported: Mapping[str, Any]) -> str | None:
-    """Return in words where the agent's report of the present attempt differs from what the proxy counted in it."""
+    """Return in words where the agent's report of the present attempt differs from what the proxy counted in it. No agent reports
+    what it used of an answer that broke off."""
     before = (run.launch or {}).get("usageBefore") or {}
     own = {name: int(reported.get(name) or 0) - int(before.get(name) or 0) for name in COUNTED}
-    counted = total(run.id, run.attempt)
+    counted = total(run.id, run.attempt, told_only=True)
     if counted is None or not any(own.values()):
         return None
     pairs = {name: (own[name], counted[name]) for name in ("input", "output", "cacheRead")}

@@ -68,6 +68,11 @@ def test_the_end_says_why_it_failed_and_what_to_do() -> None:
     ]
 
 
+def test_usage_of_which_something_is_estimated_says_so() -> None:
+    data = {"status": "canceled", "stopReason": "stopped", "usage": {"input": 30, "output": 2, "estimated": 32}}
+    assert shown(("run.finished", data)).splitlines()[0] == "canceled about 30 tokens in, 2 out"
+
+
 def test_an_unknown_event_is_named_and_harms_nothing() -> None:
     assert shown(("brand.new", {"a": 1})) == '· brand.new {"a": 1}\n'
 

@@ -107,6 +107,7 @@ class ModelProxy:
                 run = self._run_of(request)
                 label(run_id=run.id, session_id=run.session_id)
                 body = self._body(request)
+                watch.start()
                 if route.protocol is None:
                     return self._forwarding(request, route, body, None, watch)
                 asked = _read(route, request, body)

@@ -27,15 +27,20 @@ class ClientGone(OSError):
 
 
 class Watch:
-    """Raises ClientGone in the greenlet that made it when its client is gone, until `stop`."""
+    """Raises ClientGone in the greenlet that made it when its client is gone, from `start` until `stop`. `is_gone` says so as well:
+    what the greenlet waits in may make another error of it."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._served = gevent.getcurrent()
+        self._connection: socket.socket | None = environ.get("gunicorn.socket")
+        self._watcher: gevent.Greenlet | None = None
         self._is_over = False
-        self._watcher = None
-        connection: socket.socket | None = environ.get("gunicorn.socket")
-        if connection is not None:
-            self._watcher = gevent.spawn(self._look, _plain_socket(fileno=os.dup(connection.fileno())))
+        self.is_gone = False
+
+    def start(self) -> None:
+        """To be called when the request has been read: a body that is still to be read looks like the next request."""
+        if self._connection is not None:
+            self._watcher = gevent.spawn(self._look, _plain_socket(fileno=os.dup(self._connection.fileno())))
 
     def stop(self) -> None:
         self._is_over = True
@@ -50,6 +55,7 @@ class Watch:
                     continue
                 if _is_open(connection):
                     return  # the next request is there already: this client waits for its answers
+                self.is_gone = True
                 gevent.kill(self._served, ClientGone())
                 return
 

@@ -17,8 +17,9 @@ from gevent.lock import Semaphore
 
 from app import db
 from app.adapters.httpx_model_api import Answer, ModelApi, ModelApiError
+from app.domain.estimates import Said, complete
 from app.domain.metering import Meter, WithoutUsage
-from app.domain.model_api import Protocol, Route
+from app.domain.model_api import Protocol, Route, Told
 from app.domain.prices import Price
 from app.errors import Unavailable
 from app.log import logger
@@ -64,17 +65,22 @@ class Forwarding:
 
     def __init__(self, request: Request, admitted: Admitted | None, watch: Watch, counters: Counters) -> None:
         self._request, self._watch, self._counters = request, watch, counters
-        self._account = None if admitted is None else Account(admitted, counters)
+        self._account = None if admitted is None else Account(admitted, request.body, counters)
         self._answer: Answer | None = None
         self._is_whole = False
+        self._is_unanswered = False
         self._is_closed = False
 
     def send(self, api: ModelApi) -> tuple[str, list[tuple[str, str]]]:
         """Send it and return status line and headers of the answer. Raises ModelApiError; the caller closes then."""
         request, began = self._request, time.monotonic()
-        self._answer = answer = api.send(
-            request.route.vendor, request.method, request.path, headers.to_send(request.headers), request.body
-        )
+        try:
+            self._answer = answer = api.send(
+                request.route.vendor, request.method, request.path, headers.to_send(request.headers), request.body
+            )
+        except ModelApiError:
+            self._is_unanswered = not self._watch.is_gone
+            raise
         if self._account is not None:
             self._account.answered(answer, time.monotonic() - began)
         kept = headers.to_return(answer.headers, length=not request.hides_usage)
@@ -120,17 +126,18 @@ class Forwarding:
         if self._answer is not None:
             self._answer.close()
         if self._account is not None:
-            self._account.close(whole=self._is_whole)
+            self._account.close(whole=self._is_whole, unanswered=self._is_unanswered)
 
 
 class Account:
-    """What one call has used, kept in SQL as it becomes known."""
+    """What one call has used, kept in SQL as it becomes known. `body` is the request's."""
 
-    def __init__(self, admitted: Admitted, counters: Counters) -> None:
-        self._admitted, self._counters = admitted, counters
+    def __init__(self, admitted: Admitted, body: bytes, counters: Counters) -> None:
+        self._admitted, self._body, self._counters = admitted, body, counters
         self._status: int | None = None
         self._meter: Meter | None = None
         self._lock = Semaphore()
+        self._is_over = False
         self.is_stream = False
 
     def answered(self, answer: Answer, seconds: float) -> None:
@@ -157,28 +164,37 @@ class Account:
         if self._meter.end():
             self._write()
 
-    def close(self, *, whole: bool) -> None:
+    def close(self, *, whole: bool, unanswered: bool) -> None:
         """The call is over. Whether a stream came to its end is for the protocol to say, not for the connection; `whole` says the
-        rest."""
+        rest. `unanswered`: the model's side did not take it, or never answered."""
+        self._is_over = True  # what is still to be written of its beginning is too late
         meter = self._meter
         ended = whole if meter is None or not self.is_stream else meter.is_whole or (whole and meter.is_final)
         labels = {"protocol": self._admitted.protocol}
         self._counters.add("paddock_model_calls_total", {**labels, "status": self._status or "none"})
-        for name, count in ((meter.told if meter is not None else None) or {}).items():
+        used = None if unanswered else self._used()
+        for name, count in (used or {}).items():
             self._counters.add("paddock_model_tokens_total", {**labels, "class": name}, count)
         state = "ended" if ended else "cut"
 
         def settle() -> None:
-            if meter is not None and meter.told is not None:
-                metering.record(self._admitted.call_id, meter.told, self._admitted.price)
+            if used is not None:
+                metering.record(self._admitted.call_id, used, self._admitted.price)
             metering.end(self._admitted.call_id, state, self._status)  # type: ignore[arg-type]
 
         if not self._tried(settle):
             gevent.spawn(self._keep_trying, settle)
 
+    def _used(self) -> Told | None:
+        """Return what was told, with an estimate of what was not; an agent that leaves before the answer begins has asked all the
+        same, and an answer that is an error costs nothing."""
+        if self._meter is None or self._status is None:
+            return complete(None, self._body, Said())
+        return self._meter.told if self._status >= 400 else self._meter.used(self._body)
+
     def _write(self) -> None:
         def write() -> None:
-            if self._meter is not None and self._meter.told is not None:
+            if self._meter is not None and self._meter.told is not None and not self._is_over:
                 metering.record(self._admitted.call_id, self._meter.told, self._admitted.price)
 
         self._tried(write)

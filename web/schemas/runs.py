@@ -201,7 +201,8 @@ class WaitingFor(Shown):
 
 
 class Usage(Shown):
-    """Tokens by class and their cost; what is not known is left out."""
+    """Tokens by class and their cost; what is not known is left out. `estimated` is how many of the tokens nobody told: of answers
+    that broke off."""
 
     input: int | None = None
     output: int | None = None
@@ -209,6 +210,7 @@ class Usage(Shown):
     cache_write5m: int | None = Field(None, alias="cacheWrite5m")
     cache_write1h: int | None = Field(None, alias="cacheWrite1h")
     reasoning: int | None = None
+    estimated: int | None = None
     cost_usd: float | None = None
 
 

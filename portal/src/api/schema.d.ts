@@ -4393,7 +4393,8 @@ export interface components {
         };
         /**
          * Usage
-         * @description Tokens by class and their cost; what is not known is left out.
+         * @description Tokens by class and their cost; what is not known is left out. `estimated` is how many of the tokens nobody told: of answers
+         *     that broke off.
          */
         Usage: {
             /**
@@ -4426,6 +4427,11 @@ export interface components {
              * @default null
              */
             reasoning?: number | null;
+            /**
+             * Estimated
+             * @default null
+             */
+            estimated?: number | null;
             /**
              * Costusd
              * @default null
@@ -4467,6 +4473,11 @@ export interface components {
              * @default null
              */
             reasoning?: number | null;
+            /**
+             * Estimated
+             * @default null
+             */
+            estimated?: number | null;
             /**
              * Costusd
              * @default null

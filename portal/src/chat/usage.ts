@@ -11,8 +11,9 @@ export function usageText(usage: Usage, language: string, t: TFunction): string[
   const written = count("output", "reasoning");
   if (read + written === 0) return [];
   const cost = count("costUsd");
+  const about = count("estimated") > 0 ? "≈ " : "";
   return [
-    t("usage.tokens", { read: short.format(read), written: short.format(written) }),
+    about + t("usage.tokens", { read: short.format(read), written: short.format(written) }),
     ...(cached > 0 ? [t("usage.cached", { cached: short.format(cached) })] : []),
     ...(cost > 0 ? [costText(cost, language)] : []),
   ];
