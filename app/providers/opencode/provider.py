@@ -33,6 +33,9 @@ FOLDER = "/opt/agents/opencode"
 HOME = "/home/agent"
 LIMIT = {"context": 200_000, "output": 32_000}
 """Of the model, in tokens; the conversation is summarised before that."""
+MODELS = ".opencode-models.json"
+"""A list of the models of the world, empty: ours is in the configuration, and reading its own of some thousands is a third of what
+OpenCode does before it answers."""
 UNASKED = ("read", "glob", "grep", "list", "lsp", "todowrite", "todoread", "question", "task")
 
 TEXT_LINES = ('{"type":"event","event":{"type":"message.part.delta"',)
@@ -102,7 +105,9 @@ class OpenCodeProvider:
                 **_ENVIRONMENT,
                 "OPENAI_API_KEY": launch.settings.get("OPENAI_API_KEY", ""),
                 "OPENCODE_CONFIG_CONTENT": config,
+                "OPENCODE_MODELS_PATH": f"{HOME}/{MODELS}",
             },
+            files={MODELS: "{}"},
             secrets=("OPENAI_API_KEY",),
             text_lines=TEXT_LINES,
         )
