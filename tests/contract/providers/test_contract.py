@@ -22,6 +22,7 @@ from app.domain.prices import Prices
 from app.domain.run_state import RunStatus
 from app.domain.turn import CONTINUE_MESSAGE, NOTHING, ResumePoint
 from app.ports import Turn
+from app.providers.opencode import turn as opencode
 from tests.conftest import missing
 from tests.contract.providers.pipes import Person, PipeDriver, Played, always, answer, ask_all
 from tests.contract.providers.subjects import KEY, SUBJECTS, Subject
@@ -48,6 +49,13 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 def model() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server
+
+
+@pytest.fixture
+def one_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCode's pauses are 2, 4 and 8 s, and no server is there that could ask for shorter ones: here its adapter gives up behind the
+    first, as Claude Code does by a setting. All of them are taken where a server answers with an error."""
+    monkeypatch.setattr(opencode, "RETRIES", 1)
 
 
 @pytest.fixture
@@ -424,6 +432,7 @@ def test_a_model_that_is_not_there_is_told_so(driver: PipeDriver, subject: Subje
     assert played.outcome.failure.code is FailureCode.MODEL_INVALID, played.outcome
 
 
+@pytest.mark.usefixtures("one_pause")
 def test_an_address_where_nobody_is_is_told_so(driver: PipeDriver, subject: Subject, model: ModelServer) -> None:
     nobody = dict(subject.settings("http://127.0.0.1:9"))
     played = driver.play(subject.launch(model, "hello", settings=nobody))
@@ -431,6 +440,7 @@ def test_an_address_where_nobody_is_is_told_so(driver: PipeDriver, subject: Subj
     assert played.outcome.failure.code is FailureCode.TRANSPORT_ERROR, played.outcome
 
 
+@pytest.mark.usefixtures("one_pause")
 def test_an_address_that_is_no_api_of_a_model_is_told_so(
     driver: PipeDriver, subject: Subject, model: ModelServer
 ) -> None:
@@ -442,6 +452,7 @@ def test_an_address_that_is_no_api_of_a_model_is_told_so(
     assert len(model.calls) < 20  # it is asked again, not without end
 
 
+@pytest.mark.usefixtures("one_pause")
 def test_a_stream_that_breaks_off_again_and_again_ends_the_turn(
     driver: PipeDriver, subject: Subject, model: ModelServer
 ) -> None:
@@ -461,7 +472,7 @@ def test_an_agent_that_dies_while_its_model_is_silent_is_tried_again(
 ) -> None:
 
     def kill() -> None:
-        eventually(lambda: model.calls, what="the call of the model")
+        eventually(lambda: model.calls, 120, what="the call of the model")
         driver.kill()
 
     killer = threading.Thread(target=kill)

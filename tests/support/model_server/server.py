@@ -16,6 +16,8 @@ from tests.support.model_server.scenario import Failing, Text, next_answer
 PROTOCOLS: dict[str, Any] = {"/v1/messages": anthropic, "/v1/responses": responses, "/v1/chat/completions": chat}
 MISSING_MODEL = "no-such-model"
 """Every call with this model is answered 404."""
+RETRY_AFTER_MS = "20"
+"""Goes with every error. Who heeds it (OpenCode, whose own pauses are 2, 4 and 8 s) asks as often as otherwise, only sooner."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
+        if status >= 400:
+            self.send_header("retry-after-ms", RETRY_AFTER_MS)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
