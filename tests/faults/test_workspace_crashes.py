@@ -23,6 +23,8 @@ from tests.support.workspace_house import House, bound, bundle_of, tree_of, writ
 
 PARTS = 3
 """Tests that share the calls, so that none takes long."""
+LIVES = [(*life, part) for life in ((False, False), (True, True)) for part in range(PARTS)]
+"""`make test` takes every third call of each life, another third of each."""
 
 Step = Callable[[SessionWorkers], object]
 
@@ -176,8 +178,7 @@ def count_calls(make: Callable[[], House], new_session: Callable[[House], ChatSe
 @pytest.mark.promise("P4")
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"] if LONG else ["sqlite"])
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize(("seeded", "sandbox_dies_too"), [(False, False), (True, True)])
+@pytest.mark.parametrize(("seeded", "sandbox_dies_too", "part"), LIVES if LONG else LIVES[:: PARTS + 1])
 def test_a_process_that_dies_at_any_call_loses_no_byte(
     make: Callable[[], House], tmp_path: Path, seeded: bool, sandbox_dies_too: bool, part: int, figures: Figures
 ) -> None:
