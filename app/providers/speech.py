@@ -1,5 +1,5 @@
 """Texts and thoughts of one turn, for agents whose protocol names each piece of speech: deltas and wholes in, `message.*` and
-`thinking.*` out. Claude Code's are matched by their order and have an assembly of their own."""
+`thinking.*` out."""
 
 from __future__ import annotations
 

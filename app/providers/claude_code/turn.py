@@ -12,10 +12,10 @@ from app.domain.turn import CONTINUE_MESSAGE, Launch, SendInput
 from app.providers.agent_turn import AgentTurn
 from app.providers.asking import Request
 from app.providers.claude_code import wire
+from app.providers.claude_code.blocks import Blocks
 from app.providers.claude_code.endings import failure_of_result, failure_of_words
 from app.providers.claude_code.identity import continue_uuid, prompt_uuid
 from app.providers.claude_code.queue import Queue
-from app.providers.claude_code.speech import Speech
 from app.providers.claude_code.tools import Tools, kind_of, questions_of, title_of
 from app.providers.claude_code.usage import Usage
 
@@ -31,7 +31,7 @@ class ClaudeCodeTurn(AgentTurn):
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(launch, encode=wire.reply, classify=failure_of_words)
-        self._speech = Speech(launch, self._outbox)
+        self._blocks = Blocks(launch, self._outbox)
         self._tools = Tools(self._outbox)
         self._usage = Usage(self._outbox)
         self._queue = Queue(launch, self._outbox, self._send)
@@ -138,7 +138,7 @@ class ClaudeCodeTurn(AgentTurn):
             return  # what sub-agents say is their tool call's result
         self._spoke = True
         event = line["event"]
-        self._speech.on_stream_event(event)
+        self._blocks.on_stream_event(event)
         if event.get("type") == "message_stop":
             self._ask_usage()
 
@@ -150,7 +150,7 @@ class ClaudeCodeTurn(AgentTurn):
         for block in line["message"]["content"]:
             match block.get("type"):
                 case "text" | "thinking" as kind if not parent:
-                    self._speech.on_block(kind, str(block.get(kind) or ""))
+                    self._blocks.on_block(kind, str(block.get(kind) or ""))
                 case "tool_use":
                     self._tools.on_call(block, parent)
 
@@ -178,7 +178,7 @@ class ClaudeCodeTurn(AgentTurn):
 
     def _on_result(self, line: Mapping[str, Any]) -> None:
         """The end of the turn, unless a message waits that the CLI goes on with by itself."""
-        self._speech.close()
+        self._blocks.close()
         self._tools.close()
         self._asking.cancel_all(None)
         self._usage.on_result(line)
