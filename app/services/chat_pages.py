@@ -26,8 +26,10 @@ SHOWN = (
     EventType.HUMAN_LOOP_REQUESTED,
     EventType.HUMAN_LOOP_RESOLVED,
     EventType.RUN_WARNING,
+    EventType.CONTEXT_RESTORED,
+    EventType.WORKSPACE_SYNC_FAILED,
 )
-"""What messages are made from: whole texts and deeds, not their deltas."""
+"""What messages are made from: whole texts and deeds, not their deltas, and what somebody has to know of them."""
 MOST_EVENTS = 400
 MOST_BYTES = 512 * 1024
 ROWS_AT_ONCE = 50

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from app.domain.events import Event, EventType, envelope
 from cli import install
 from tests.conftest import missing
 from tests.support import portal
+from web.schemas.events import AnyEvent
 
 FIRST_LOAD = 300 * 1024
 
@@ -38,6 +41,13 @@ def test_the_recorded_runs_are_told_by_this_code() -> None:
     written = {path.name: path.read_text(encoding="utf-8") for path in portal.RECORDED.glob("*.json")}
 
     assert written == portal.recorded(), "make portal-types"
+
+
+def test_what_the_portal_is_tried_with_has_events_of_every_type() -> None:
+    """So that one which is new is shown, or left out on purpose, live and when it is read."""
+    assert {kind for _, kind, _ in portal.EVERY_TYPE} == set(EventType)
+    for seq, (attempt, kind, data) in enumerate(portal.EVERY_TYPE, 1):
+        TypeAdapter(AnyEvent).validate_python(envelope(Event("r", seq, kind, data, 1.0, f"{attempt}:1"), "s", "t"))
 
 
 def test_the_first_load_is_small() -> None:

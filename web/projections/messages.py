@@ -86,8 +86,7 @@ def _parts(turn: Turn) -> list[Part]:
         elif event.type == EventType.TOOL_RESULT:
             _finish_tool(tools.get(str(data.get("toolCallId"))), event)
         else:
-            name = "data-" + event.type.replace(".", "-").replace("_", "-")
-            parts.append({"type": name, "id": str(data.get("requestId") or event.seq), "data": data, **place})
+            parts.append({**_fact(event), **place})
     for call, result in turn.results.items():
         _finish_tool(tools.get(call), result)
     return parts
@@ -116,6 +115,13 @@ def _finish_tool(part: Part | None, result: Event) -> None:
     part["state"] = _STATES.get(str(data.get("status")), "output-available")
     part["errorText" if part["state"] == "output-error" else "output"] = data.get("output")
     part |= {"resultSeq": result.seq, "endedAt": rfc3339_of(result.ts), **_told(data, "blobId", "truncated")}
+
+
+def _fact(event: Event) -> Part:
+    """What is neither text nor tool, as it is; of what an attempt began with also which attempt."""
+    name = "data-" + event.type.replace(".", "-").replace("_", "-")
+    part = {"type": name, "id": str(event.data.get("requestId") or event.seq), "data": event.data}
+    return {**part, "attempt": event.attempt} if event.type == EventType.CONTEXT_RESTORED else part
 
 
 def _told(data: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel
 
 from web.schemas.common import ToolKind
-from web.schemas.events import HumanLoopRequestedData, HumanLoopResolvedData, MessageStopData, RunWarningData
+from web.schemas.events import (
+    ContextRestoredData,
+    HumanLoopRequestedData,
+    HumanLoopResolvedData,
+    MessageStopData,
+    RunWarningData,
+    WorkspaceSyncFailedData,
+)
 from web.schemas.runs import FailureCode, Status, Usage, WaitingFor
 from web.wire import Shown
 
@@ -89,10 +96,33 @@ class WarningPart(_Placed):
     data: RunWarningData
 
 
+class RestoredPart(_Placed):
+    """What an attempt knows of the conversation before it."""
+
+    type: Literal["data-context-restored"]
+    id: str
+    attempt: int
+    data: ContextRestoredData
+
+
+class SyncFailedPart(_Placed):
+    type: Literal["data-workspace-sync-failed"]
+    id: str
+    data: WorkspaceSyncFailedData
+
+
 class ChatPart(
     RootModel[
         Annotated[
-            TextPart | ReasoningPart | ToolPart | RequestedPart | ResolvedPart | UserMessagePart | WarningPart,
+            TextPart
+            | ReasoningPart
+            | ToolPart
+            | RequestedPart
+            | ResolvedPart
+            | UserMessagePart
+            | WarningPart
+            | RestoredPart
+            | SyncFailedPart,
             Field(discriminator="type"),
         ]
     ]

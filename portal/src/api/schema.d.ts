@@ -1645,7 +1645,7 @@ export interface components {
          * ChatPart
          * @description A part of what a run did, told apart by `type`.
          */
-        ChatPart: components["schemas"]["TextPart"] | components["schemas"]["ReasoningPart"] | components["schemas"]["ToolPart"] | components["schemas"]["RequestedPart"] | components["schemas"]["ResolvedPart"] | components["schemas"]["UserMessagePart"] | components["schemas"]["WarningPart"];
+        ChatPart: components["schemas"]["TextPart"] | components["schemas"]["ReasoningPart"] | components["schemas"]["ToolPart"] | components["schemas"]["RequestedPart"] | components["schemas"]["ResolvedPart"] | components["schemas"]["UserMessagePart"] | components["schemas"]["WarningPart"] | components["schemas"]["RestoredPart"] | components["schemas"]["SyncFailedPart"];
         /**
          * ChatRead
          * @description What was seen: the news as of `newsAt`, unchanged from a chat's view; left out: all there is now.
@@ -3258,6 +3258,26 @@ export interface components {
             data: components["schemas"]["HumanLoopResolvedData"];
         };
         /**
+         * RestoredPart
+         * @description What an attempt knows of the conversation before it.
+         */
+        RestoredPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-context-restored";
+            /** Id */
+            id: string;
+            /** Attempt */
+            attempt: number;
+            data: components["schemas"]["ContextRestoredData"];
+        };
+        /**
          * Rules
          * @description `onDeadline`: `keep` leaves an overdue request open, `deny` denies it.
          */
@@ -3870,6 +3890,21 @@ export interface components {
              * @default null
              */
             reason?: string | null;
+        };
+        /** SyncFailedPart */
+        SyncFailedPart: {
+            /** Seq */
+            seq: number;
+            /** Ts */
+            ts: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "data-workspace-sync-failed";
+            /** Id */
+            id: string;
+            data: components["schemas"]["WorkspaceSyncFailedData"];
         };
         /**
          * TextDeltaData

@@ -1,19 +1,6 @@
 import { type AskBlock, type Block, type Facts, outputOf, textOf, type TextBlock, type ToolBlock } from "./blocks";
 import type { Envelope } from "./envelope";
-
-/** What the page says of a run elsewhere than in its answer, or not at all. */
-const NOT_TOLD = new Set([
-  "run.status",
-  "run.started",
-  "run.finished",
-  "run.closed",
-  "usage.update",
-  "todo.update",
-  "tool.output",
-  "workspace.synced",
-  "workspace.sync_failed",
-  "context.restored",
-]);
+import { isNote } from "./telling";
 
 /**
  * Events of one run in their order, and the blocks that they make or change. It may begin in the middle of a log: `begun` are the
@@ -68,7 +55,7 @@ export class BlockFold {
         break;
       default:
         if (type === "run.started" || type === "run.finished") this.#interrupt(event);
-        if (!NOT_TOLD.has(type)) this.#note(event);
+        if (isNote(type, data, event.attempt)) this.#note(event);
     }
   }
 
@@ -127,7 +114,9 @@ export class BlockFold {
   }
 
   #note(event: Envelope): void {
-    const block: Block = { ...placed(event, `event:${event.seq}`), kind: "note", type: event.type, data: event.data };
+    const { type, data, seq, attempt } = event;
+    const known = type === "context.restored" ? { attempt } : {};
+    const block: Block = { ...placed(event, `event:${seq}`), kind: "note", type, data, ...known };
     this.#changed.set(block.key, block);
   }
 

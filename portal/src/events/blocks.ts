@@ -47,11 +47,13 @@ export interface AskBlock extends Placed {
   readonly resolved?: Facts;
 }
 
-/** An event that is shown as it is: a warning, what was restored, a type of tomorrow. */
+/** An event that is a line of its own: a warning, what was restored, a type of tomorrow. */
 export interface NoteBlock extends Placed {
   readonly kind: "note";
   readonly type: string;
   readonly data: Facts;
+  /** Which attempt begins here, where it is told what that one knows. */
+  readonly attempt?: number;
 }
 
 export type Facts = Readonly<Record<string, unknown>>;

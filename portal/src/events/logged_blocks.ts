@@ -1,4 +1,5 @@
 import { type Block, type Facts, outputOf, textOf, type ToolBlock, type ToolStatus } from "./blocks";
+import { isNote } from "./telling";
 
 /** What a tool part's states of the server's messages (AI SDK's) are here. */
 const STATUSES: Readonly<Record<string, ToolStatus>> = {
@@ -11,6 +12,8 @@ const STATUSES: Readonly<Record<string, ToolStatus>> = {
 /** The events that such parts are of. */
 const NOTES: Readonly<Record<string, string>> = {
   "data-run-warning": "run.warning",
+  "data-context-restored": "context.restored",
+  "data-workspace-sync-failed": "workspace.sync_failed",
 };
 
 /** Returns the blocks of a message's parts as the server tells them (web/projections/messages.py). */
@@ -19,6 +22,7 @@ export function blocksOf(parts: readonly Facts[]): readonly Block[] {
   const asks = new Map<string, number>();
   for (const part of parts) {
     const block = blockOf(part);
+    if (block.kind === "note" && !isNote(block.type, block.data, block.attempt ?? 1)) continue;
     const asked = part["type"] === "data-human-loop-resolved" ? asks.get(textOf(part, "id")) : undefined;
     const before = asked === undefined ? undefined : blocks[asked];
     if (asked !== undefined && before?.kind === "ask") blocks[asked] = { ...before, resolved: part["data"] as Facts };
@@ -46,7 +50,9 @@ function blockOf(part: Facts): Block {
     return { key: `text:${seq}`, seq, at, kind: "text", text: textOf(data, "text"), ...said };
   }
   if (type === "data-human-loop-requested") return { key: textOf(part, "id"), seq, at, kind: "ask", asked: data };
-  return { key: `event:${seq}`, seq, at, kind: "note", type: NOTES[type] ?? type, data };
+  const attempt = part["attempt"];
+  const known = typeof attempt === "number" ? { attempt } : {};
+  return { key: `event:${seq}`, seq, at, kind: "note", type: NOTES[type] ?? type, data, ...known };
 }
 
 function toolOf(part: Facts, seq: number, at: string): ToolBlock {

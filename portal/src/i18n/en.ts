@@ -123,6 +123,17 @@ export const en = {
   "chat.thinking": "Thinking…",
   "chat.logRemoved": "The details of this run are older than this installation keeps them.",
   "chat.event": "Event",
+  "note.attempt": "Attempt {{attempt}}.",
+  "context.fresh":
+    "The agent begins anew and does not remember what it did before; its files are as it left them. Tell it what it has to know.",
+  "context.native_resume": "The agent goes on with all that it remembers.",
+  "context.history_replay":
+    "The agent's own memory was gone; it was told the conversation so far instead. Tell it what it seems to miss.",
+  "context.other": "What the agent remembers: {{mode}}.",
+  "note.unsaved": "The files could not be saved: {{error}}",
+  "note.unsavedAgain": "It is tried again at {{time}}.",
+  "note.unsavedRemedy":
+    "Until they are saved, the sandbox is kept. If this goes on, look with “paddock doctor” whether the object store answers and has room.",
   "run.queued": "Waiting in line",
   "run.claimed": "Getting ready",
   "run.running": "Running",
