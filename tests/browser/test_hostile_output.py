@@ -68,6 +68,23 @@ def test_what_is_asked_is_what_would_be_done(page: Page, running: Stack) -> None
     assert_is_text(page, talk)
 
 
+def test_what_hides_is_written_out_in_the_plan_the_timeline_and_the_inbox(page: Page, running: Stack) -> None:
+    talk = at(page, running)
+    hidden = "\u202egnp.exe\u202c"
+    send(page, f"/todo [>] {hidden}; other\n/approve {hidden}")
+    expect(talk.get_by_role("region", name="Allow this?")).to_contain_text("\\u202Egnp.exe")
+    for tab in ("Todos", "Timeline"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("\\u202Egnp.exe")
+        assert HIDDEN.findall(page.get_by_role("tabpanel").inner_text()) == []
+    page.goto("/inbox")
+    card = page.get_by_role("region", name="Allow this?").first  # what waits comes before what was answered
+    expect(card).to_contain_text("\\u202Egnp.exe")
+    card.get_by_role("button", name="Allow once").click()
+    expect(card).to_contain_text("Allowed once")
+    assert HIDDEN.findall(page.locator("main").inner_text()) == []
+
+
 def at(page: Page, running: Stack) -> Locator:
     page.on("dialog", lambda dialog: pytest.fail(f"a dialog: {dialog.message}"))
     page.on("popup", lambda popup: pytest.fail(f"a window: {popup.url}"))

@@ -2,6 +2,7 @@ import { useTranslation } from "react-i18next";
 import { Button } from "../ui/Button";
 import { CopyButton } from "../ui/CopyButton";
 import { durationOf } from "../ui/duration";
+import { shownText } from "../ui/shown_text";
 import type { EndRow } from "./rows";
 import { RunState } from "./RunState";
 import { usageText } from "./usage";
@@ -26,8 +27,8 @@ export function TurnEnd({ row, onRetry }: Props) {
       {run.logRemoved === true && <p className="text-muted">{t("chat.logRemoved")}</p>}
       {hasFailed && (
         <div className="rounded-md border border-bad bg-bad-soft px-4 py-2 break-words">
-          <p className="font-medium text-bad">{run.failureMessage ?? run.failureCode}</p>
-          {run.remedy != null && <p>{run.remedy}</p>}
+          <p className="font-medium text-bad">{shownText(run.failureMessage ?? run.failureCode ?? "")}</p>
+          {run.remedy != null && <p>{shownText(run.remedy)}</p>}
         </div>
       )}
       <div className="flex min-h-7 flex-wrap items-center gap-x-3 text-sm text-muted">

@@ -48,7 +48,7 @@ export function QuestionField({ question, draft, onChange }: Props) {
       ))}
       <input
         type="text"
-        aria-label={t("ask.ownAnswerTo", { question: question.question })}
+        aria-label={t("ask.ownAnswerTo", { question: shownText(question.question) })}
         placeholder={options.length > 0 ? t("ask.orOwn") : t("ask.own")}
         value={draft.typed}
         onChange={(event) => onChange({ typed: event.target.value, chosen: isMultiple ? draft.chosen : [] })}

@@ -28,11 +28,11 @@ export function ResolvedLine({ asked, resolution, isDuplicate }: Props) {
         Object.entries(answers ?? {}).map(([id, texts]) => (
           <p key={id} className="break-words">
             <span className="text-muted">{shownText(questions.get(id) ?? asked.title)}</span>{" "}
-            <span className="font-medium">{texts.join(", ")}</span>
+            <span className="font-medium">{shownText(texts.join(", "))}</span>
           </p>
         ))}
       {message !== undefined && <p className="break-words text-muted">{shownText(message)}</p>}
-      {byName !== undefined && <p className="text-sm text-muted">{t("ask.by", { name: byName })}</p>}
+      {byName !== undefined && <p className="text-sm text-muted">{t("ask.by", { name: shownText(byName) })}</p>}
     </div>
   );
 }

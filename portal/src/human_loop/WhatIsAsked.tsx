@@ -23,7 +23,7 @@ export function WhatIsAsked({ asked }: { asked: Asked }) {
       ))}
       {told !== undefined && (
         <pre
-          aria-label={name ?? t("tool.input")}
+          aria-label={name === undefined ? t("tool.input") : shownText(name)}
           tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
           className="max-h-60 overflow-auto rounded-sm border border-line bg-panel px-3 py-2 font-mono text-sm break-words whitespace-pre-wrap"
         >

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
+import { shownText } from "../ui/shown_text";
 import { useNoticeState } from "./notices";
 import { pendingQuery, type Request } from "./queries";
 
@@ -22,7 +23,7 @@ export function useNotices(): void {
 }
 
 function show({ requestId, sessionId, sessionTitle, title }: Request, says: string, go: (path: string) => void): void {
-  const notice = noticeOf(says, { body: [sessionTitle, title].filter(Boolean).join("\n"), tag: requestId });
+  const notice = noticeOf(says, { body: shownText([sessionTitle, title].filter(Boolean).join("\n")), tag: requestId });
   if (!notice) return;
   notice.onclick = () => {
     window.focus();

@@ -2,6 +2,7 @@ import { useTranslation } from "react-i18next";
 import type { Envelope } from "../events/envelope";
 import { CopyButton } from "../ui/CopyButton";
 import { spanText } from "../ui/duration";
+import { shownText } from "../ui/shown_text";
 import { exactTime } from "../ui/time";
 
 interface Props {
@@ -23,7 +24,7 @@ export function EventDetail({ event, since, onClose }: Props) {
     >
       <header className="flex items-center gap-2 px-3 py-1.5 text-sm">
         <h3 className="min-w-0 flex-1 truncate font-medium">
-          {t("timeline.event", { seq: event.seq })} <code className="font-mono">{event.type}</code>
+          {t("timeline.event", { seq: event.seq })} <code className="font-mono">{shownText(event.type)}</code>
         </h3>
         <CopyButton label={t("timeline.copy")} text={() => data} />
         <button type="button" className="cursor-pointer rounded-sm px-2 text-muted hover:bg-sunken" onClick={onClose}>
@@ -38,7 +39,7 @@ export function EventDetail({ event, since, onClose }: Props) {
         tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
         className="min-h-0 flex-1 overflow-auto bg-code px-3 py-2 font-mono text-sm break-words whitespace-pre-wrap"
       >
-        {data}
+        {shownText(data)}
       </pre>
     </section>
   );

@@ -1,6 +1,7 @@
 import { memo } from "react";
 import { useTranslation } from "react-i18next";
 import type { Envelope } from "../events/envelope";
+import { shownText } from "../ui/shown_text";
 import { exactTime } from "../ui/time";
 import { lineOf } from "./rows";
 
@@ -24,8 +25,8 @@ export const EventRow = memo(function EventRow({ event, isOpen, onOpen }: Props)
       <time dateTime={event.ts} className="flex-none font-mono text-muted">
         {exactTime(event.ts, i18n.language)}
       </time>
-      <code className="flex-none font-mono">{event.type}</code>
-      <span className="min-w-0 truncate text-muted">{lineOf(event)}</span>
+      <code className="flex-none font-mono">{shownText(event.type)}</code>
+      <span className="min-w-0 truncate text-muted">{shownText(lineOf(event))}</span>
     </button>
   );
 });

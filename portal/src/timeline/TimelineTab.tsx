@@ -5,6 +5,7 @@ import { useSearch } from "wouter";
 import { wantedEvent } from "../chat/event_link";
 import type { PanelProps } from "../panel/tabs";
 import { ProblemNote } from "../ui/ProblemNote";
+import { shownText } from "../ui/shown_text";
 import { RunTimeline } from "./RunTimeline";
 import { runsQuery } from "./queries";
 
@@ -31,7 +32,7 @@ export default function TimelineTab({ sessionId, run }: PanelProps) {
         >
           {options.map((each) => (
             <option key={each.runId} value={each.runId}>
-              {each.prompt.slice(0, 60)}
+              {shownText(each.prompt.slice(0, 60))}
             </option>
           ))}
         </select>

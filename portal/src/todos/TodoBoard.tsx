@@ -1,5 +1,6 @@
 import { useTranslation } from "react-i18next";
 import { Icon } from "../ui/Icon";
+import { shownText } from "../ui/shown_text";
 import type { Todo, TodoStatus } from "./todo_lists";
 
 const LOOKS: Readonly<Record<TodoStatus, string>> = {
@@ -32,7 +33,7 @@ export function TodoBoard({ todos }: { todos: readonly Todo[] }) {
               {status === "completed" && <Icon name="done" />}
               <span className="sr-only">{t(`todos.${status}`)}</span>
             </span>
-            <span className={`min-w-0 break-words ${WORDS[status]}`}>{content}</span>
+            <span className={`min-w-0 break-words ${WORDS[status]}`}>{shownText(content)}</span>
           </li>
         ))}
       </ul>

@@ -1,4 +1,5 @@
 import { useTranslation } from "react-i18next";
+import { shownText } from "../ui/shown_text";
 import type { TodoChange } from "./todo_lists";
 
 /** Changes that are shown; older ones are in the run's timeline. */
@@ -20,7 +21,7 @@ export function TodoTimeline({ changes }: { changes: readonly TodoChange[] }) {
             <ul className="min-w-0">
               {items.map(({ content, what }, place) => (
                 <li key={place} className="break-words">
-                  <span className="text-muted">{t(`todos.${what}`)}</span> {content}
+                  <span className="text-muted">{t(`todos.${what}`)}</span> {shownText(content)}
                 </li>
               ))}
             </ul>

@@ -3,6 +3,7 @@ import { useTranslation } from "react-i18next";
 import { VirtualRows } from "../ui/VirtualRows";
 import { DiffRowView } from "./DiffRowView";
 import { type DiffRow, hunksOf, splitRows, unifiedRows } from "./diff_rows";
+import { shownName } from "./names";
 import type { ChangedFile } from "./queries";
 
 interface Props {
@@ -27,7 +28,7 @@ export function DiffView({ file, isSplit }: Props) {
     <div
       ref={box}
       role="group"
-      aria-label={t("workspace.diffOf", { path: file.path })}
+      aria-label={t("workspace.diffOf", { path: shownName(file.path) })}
       tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
       className="min-h-0 flex-1 overflow-auto bg-code font-mono text-sm -outline-offset-2"
     >

@@ -3,7 +3,8 @@ import { useTranslation } from "react-i18next";
 import { Button } from "../ui/Button";
 import { Code } from "../ui/Code";
 import { languageOf } from "../ui/highlight";
-import { sizeText } from "./names";
+import { shownText } from "../ui/shown_text";
+import { shownName, sizeText } from "./names";
 import type { FilePart } from "./queries";
 import { textPages } from "./text_pages";
 
@@ -31,7 +32,7 @@ export function TextPreview({ path, parts, isReading, onMore }: Props) {
   return (
     <div
       role="group"
-      aria-label={t("workspace.contentOf", { path })}
+      aria-label={t("workspace.contentOf", { path: shownName(path) })}
       tabIndex={0} // eslint-disable-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
       className="min-h-0 flex-1 overflow-auto bg-code py-2 font-mono text-sm -outline-offset-2"
     >
@@ -41,7 +42,7 @@ export function TextPreview({ path, parts, isReading, onMore }: Props) {
             {Array.from({ length: page.lines }, (_, line) => page.firstLine + line).join("\n")}
           </pre>
           <pre className="pr-4 [tab-size:4]">
-            <Code code={page.text} language={language} />
+            <Code code={shownText(page.text)} language={language} />
           </pre>
         </div>
       ))}

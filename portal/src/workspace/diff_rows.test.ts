@@ -57,3 +57,8 @@ it("takes what is no patch of lines for nothing", () => {
   expect(hunksOf("diff --git a/x b/x\nBinary files a/x and b/x differ\n")).toEqual([]);
   expect(hunksOf("x\n@@ nonsense @@\n<script>")).toEqual([]);
 });
+
+it("writes out what hides in a line", () => {
+  const [, row] = unifiedRows(hunksOf("--- a\n+++ b\n@@ -0,0 +1,1 @@\n+if (admin\u202e) {\n"));
+  expect(row).toMatchObject({ line: { text: "if (admin\\u202E) {" } });
+});

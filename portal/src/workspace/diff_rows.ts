@@ -1,4 +1,5 @@
 import { parsePatch, type StructuredPatchHunk } from "diff";
+import { shownText } from "../ui/shown_text";
 
 export interface DiffLine {
   readonly kind: "same" | "added" | "removed";
@@ -63,7 +64,7 @@ function gapOf({ oldStart, oldLines, newStart, newLines }: StructuredPatchHunk):
 function linesOf(hunk: StructuredPatchHunk): DiffLine[] {
   let [before, after] = [hunk.oldStart, hunk.newStart];
   return hunk.lines.flatMap((line): DiffLine[] => {
-    const text = line.slice(1);
+    const text = shownText(line.slice(1));
     if (line.startsWith("+")) return [{ kind: "added", text, number: after++ }];
     if (line.startsWith("-")) return [{ kind: "removed", text, number: before++ }];
     if (line.startsWith("\\")) return []; // no new line at the end of the file
