@@ -30,6 +30,7 @@ class Code:
 
 OURS = Code()
 OWNER = "RUN_QUEUE_OWNER"
+REPORTED_LINES = 15
 
 
 class Fleet:
@@ -90,6 +91,14 @@ class Fleet:
         names = sorted(path.stem for path in self._logs.glob("*.log"))
         return "".join(self._log_of(int(name)) for name in names)
 
+    def report(self) -> str:
+        """Return who lives, and what each said last."""
+        processes = [(process.pid, process.poll()) for process in (*self.workers, *self._others)]
+        return "\n".join(
+            f"--- {pid} {'lives' if code is None else f'ended with {code}'}\n" + "".join(self._last_lines(pid))
+            for pid, code in processes
+        )
+
     def stop(self) -> None:
         for process in (*self.workers, *self._others):
             process.send_signal(signal.SIGCONT)
@@ -119,6 +128,9 @@ class Fleet:
         draft.rename(self._logs / f"{process.pid}.log")
         return process
 
+    def _last_lines(self, pid: int) -> list[str]:
+        return [f"{line[:400]}\n" for line in self._log_of(pid).splitlines()[-REPORTED_LINES:]]
+
     def _log_of(self, pid: int) -> str:
         path = self._logs / f"{pid}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -141,4 +153,5 @@ def open_fleet(world: World, workers: int = 2, code: Code = OURS, **settings: st
         eventually(fleet.is_ready, 90, what="the workers are ready")
         yield fleet
     finally:
+        print(fleet.report(), file=sys.stderr)  # noqa: T201 - pytest shows it where the test failed
         fleet.stop()
