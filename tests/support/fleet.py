@@ -153,5 +153,5 @@ def open_fleet(world: World, workers: int = 2, code: Code = OURS, **settings: st
         eventually(fleet.is_ready, 90, what="the workers are ready")
         yield fleet
     finally:
-        print(fleet.report(), file=sys.stderr)  # noqa: T201 - pytest shows it where the test failed
+        print(fleet.report(), file=sys.stderr)
         fleet.stop()
