@@ -11,7 +11,7 @@ from app.errors import Unavailable
 _ADD = """
 local n = redis.call('INCR', KEYS[1])
 if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return {n, redis.call('TTL', KEYS[1])}
+return {n, math.ceil(redis.call('PTTL', KEYS[1]) / 1000)}
 """
 _TAKE_BACK = "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0"
 
@@ -23,7 +23,8 @@ class RedisTryCounter:
         self._client: Any = client
 
     def add(self, name: str, window_seconds: int) -> tuple[int, int]:
-        """Count one try; return how many there were in the window and in how many seconds it ends."""
+        """Count one try; return how many there were in the window, and after how many seconds it has ended: never too few, so that
+        who waits for as long as it is told does not come too early."""
         try:
             count, left = self._client.eval(_ADD, 1, self._key(name), window_seconds)
         except redis.RedisError as error:

@@ -245,6 +245,25 @@ def test_a_proxy_that_goes_away_in_mid_answer_ends_no_run_and_counts_nothing_twi
         assert cut.output <= last.output
 
 
+MODEL_OF = {"claude-code": "claude-sonnet-4-5", "acp": "claude-haiku-4-5", "codex-cli": "gpt-5", "opencode": "a-model"}
+"""One each: rates are limited by model."""
+
+
+@pytest.mark.skipif(not LONG, reason="long: a window of the rate is a minute")
+@pytest.mark.timeout(600)
+def test_agents_beyond_the_rate_wait_and_come_to_their_end_in_the_same_attempt(model: ModelServer) -> None:
+    since = len(model.told)
+    keys = {"ANTHROPIC_BASE_URL": model.url, "OPENAI_BASE_URL": f"{model.url}/v1", **KEYS}
+    prompt = "".join(f"[[bash:echo {number} >> done.txt]]" for number in range(4)) + "[[text:It is done.]]"
+    with stack({"PADDOCK_MODEL_REQUESTS_PER_MINUTE": "3", **keys}) as slow, slow.client() as client:
+        asked = {"providerOptions": {"approval": "all"}}
+        runs = {kind: slow.start(client, prompt, provider=kind, model=name, **asked) for kind, name in MODEL_OF.items()}
+        ended = {kind: finished(slow, client, run_id, 400) for kind, run_id in runs.items()}
+    for kind, end in ended.items():
+        assert (end["status"], end["attempt"]) == ("succeeded", 1), (kind, end)
+    assert len(model.told) - since == 5 * len(runs)
+
+
 def test_without_the_proxy_agents_get_the_key_and_none_runs(model: ModelServer) -> None:
     environment = {"PADDOCK_MODEL_PROXY": "0", "PADDOCK_WEB_PROCESSES": "1", "PADDOCK_WORKER_PROCESSES": "1"}
     with stack(

@@ -16,7 +16,9 @@ from typing import Any, Self
 import httpx
 import peewee
 import pytest
+import redis
 
+from app.adapters.redis_try_counter import RedisTryCounter
 from app.config import Settings
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, RunCommand, UsageLog
@@ -342,6 +344,15 @@ def test_rates_are_limited_by_tenant_and_model(settings: Settings, model: ModelS
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert bob.post("/v1/messages", json=ask(model="claude-haiku-4-5")).status_code == 200
         assert charlie.post("/v1/messages", json=ask()).status_code == 200
+
+
+def test_who_waits_for_as_long_as_it_is_told_does_not_come_before_the_window_has_ended(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    counter = RedisTryCounter(client)
+    assert counter.add("late", 60) == (1, 60)
+    client.pexpire("paddock:tries:late", 10_400)
+    _, left = counter.add("late", 60)
+    assert left * 1000 >= client.pttl("paddock:tries:late")
 
 
 @sqlite_only
