@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from tests.browser.conftest import Watch
 from tests.browser.talk import log_of, new_chat, opened, runs_of, said_in, send, state
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 
 def answer_of(talk: Locator) -> Locator:
@@ -45,6 +46,41 @@ def test_a_network_that_goes_and_comes_leaves_no_gap(page: Page, running: Stack,
     expect(page.get_by_text("Offline, nothing is lost")).to_have_count(0)
     assert_is_the_log(page, talk, running, chat)
     watch.forgive("net::ERR_INTERNET_DISCONNECTED", at_least=0)
+
+
+def test_a_laptop_that_slept_for_a_minute_goes_on_where_it_was(page: Page, running: Stack) -> None:
+    """Its connection is dead and nobody has told it: no end, no word, as behind a router that has forgotten it."""
+    asleep: list[bool] = []
+    sockets: list[str] = []
+    page.route_web_socket("**/ws/runs/**", lambda route: dead_after_sleep(route, asleep, sockets))
+    page.clock.install()
+    chat = new_chat(running)
+    talk = opened(page, chat)
+    send(page, "/slow 40 50\n/approve go on\n/slow 10 50")
+    expect(answer_of(talk)).to_be_visible()
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 5)
+    asleep.append(True)
+    with running.client() as client:
+        run = runs_of(client, chat)[-1]["runId"]
+        path = f"/api/runs/{run}"
+        eventually(lambda: client.get(path).json()["status"] == "waiting_human", 60, what="the agent to go on alone")
+    expect(talk.get_by_role("button", name="Allow once")).to_have_count(0)
+
+    page.clock.fast_forward("01:00")
+    page.clock.resume()
+    talk.get_by_role("button", name="Allow once").click()
+    assert_is_the_log(page, talk, running, chat)
+    assert len(sockets) == 2
+    assert int(sockets[1].partition("cursor=")[2]) > 0
+
+
+def dead_after_sleep(route: WebSocketRoute, asleep: list[bool], sockets: list[str]) -> None:
+    """Pass everything on, and from the moment of sleep nothing of the connections that were open then."""
+    server = route.connect_to_server()
+    sockets.append(route.url)
+    is_old = not asleep
+    server.on_message(lambda message: None if asleep and is_old else route.send(message))
+    server.on_close(lambda code, reason: None if asleep and is_old else route.close(code=code, reason=reason))
 
 
 def test_two_browsers_on_one_chat_stay_equal(page: Page, elsewhere: Page, running: Stack) -> None:

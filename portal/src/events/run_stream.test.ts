@@ -132,6 +132,19 @@ describe("a run's stream", () => {
     expect(sockets[0]?.closed).toBe(true);
   });
 
+  it("takes a machine that slept for silence, once it wakes", async () => {
+    follow();
+    last().say(1);
+    vi.setSystemTime(Date.now() + 60_000); // timers stand still meanwhile
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(sockets).toHaveLength(2);
+    expect(last().path).toContain("cursor=1");
+    last().say(2);
+    vi.setSystemTime(Date.now() + 60_000);
+    document.dispatchEvent(new Event("visibilitychange"));
+    expect(sockets).toHaveLength(3);
+  });
+
   it("begins anew after a reset", () => {
     follow(9);
     last().notice("reset");

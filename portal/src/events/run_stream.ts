@@ -22,6 +22,7 @@ export interface StreamWorld {
 
 const GATHER_MS = 50;
 const SILENCE_MS = 40_000; // the server says something every 15 s
+const LOOK_MS = 5000;
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 10_000;
 const NORMAL = 1000;
@@ -36,7 +37,8 @@ export class RunStream {
   #gathered: Envelope[] = [];
   #gathering: ReturnType<typeof setTimeout> | undefined;
   #waiting: ReturnType<typeof setTimeout> | undefined;
-  #silence: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setInterval> | undefined;
+  #heardAt = 0;
   #failures = 0;
   #state: StreamState | undefined;
   readonly #wake = () => this.#onWake();
@@ -130,7 +132,7 @@ export class RunStream {
 
   /** Back from sleep or another network: an old connection may look open and be dead, a waiting one need not wait. */
   #onWake(): void {
-    if (this.#state === "live" || document.visibilityState === "hidden") return;
+    if (document.visibilityState === "hidden" || (this.#state === "live" && !this.#isSilent())) return;
     this.#connect();
   }
 
@@ -139,14 +141,22 @@ export class RunStream {
     this.#tell("offline");
   }
 
+  /** By the clock on the wall: one that waited for 40 s would begin to count when a machine that slept wakes. */
   #listenForSilence(): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#connect(), SILENCE_MS);
+    this.#heardAt = Date.now();
+    this.#silence ??= setInterval(() => {
+      if (this.#isSilent()) this.#connect();
+    }, LOOK_MS);
+  }
+
+  #isSilent(): boolean {
+    return Date.now() - this.#heardAt >= SILENCE_MS;
   }
 
   #drop(): void {
     clearTimeout(this.#waiting);
-    clearTimeout(this.#silence);
+    clearInterval(this.#silence);
+    this.#silence = undefined;
     const socket = this.#socket;
     this.#socket = undefined;
     if (!socket) return;
