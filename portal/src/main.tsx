@@ -2,11 +2,13 @@ import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@ta
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
-import { meQuery } from "./api/queries";
+import { LOGIN, meQuery } from "./api/queries";
 import { App } from "./app/App";
 import { startTheme } from "./app/theme";
 import { startI18n } from "./i18n/i18n";
 import "./tokens.css";
+import { startFocusKeeper } from "./ui/focus_keeper";
+import { Mishap } from "./ui/Mishap";
 import { startShortcuts } from "./ui/shortcuts";
 
 const REFUSED = [400, 499] as const;
@@ -14,6 +16,7 @@ const REFUSED = [400, 499] as const;
 startTheme();
 startI18n();
 startShortcuts();
+startFocusKeeper();
 /** A session that has ended shows the way in, at the address where one is; a newer one has another proof. */
 const onError = (error: unknown) => {
   const { status, code } = problemOf(error);
@@ -25,9 +28,14 @@ const queryCache = new QueryCache({
     if (query.queryKey[0] !== meQuery.queryKey[0]) onError(error);
   },
 });
+const mutationCache = new MutationCache({
+  onError: (error, _variables, _before, mutation) => {
+    if (mutation.options.mutationKey?.[0] !== LOGIN) onError(error); // what was refused there is told there
+  },
+});
 const client = new QueryClient({
   queryCache,
-  mutationCache: new MutationCache({ onError }),
+  mutationCache,
   defaultOptions: {
     queries: {
       // what was refused will be refused again; what did not answer may
@@ -43,7 +51,9 @@ if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={client}>
-      <App />
+      <Mishap>
+        <App />
+      </Mishap>
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -13,7 +13,7 @@ export default function AccountPage() {
   const { data: me } = useQuery(meQuery);
   if (!me) return null;
   return (
-    <main id="main" className="h-full overflow-auto">
+    <main id="main" tabIndex={-1} className="h-full overflow-auto">
       <div className="mx-auto flex max-w-[760px] flex-col gap-6 px-5 py-6 max-sm:px-3">
         <h1 className="text-lg font-semibold">{t("account.title")}</h1>
         <dl className="grid grid-cols-[auto_1fr] gap-x-6 gap-y-1">

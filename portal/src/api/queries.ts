@@ -1,6 +1,9 @@
 import { queryOptions } from "@tanstack/react-query";
 import { answered, api, type Schemas, setCsrfToken } from "./client";
 
+/** The key of the mutation that signs somebody in. */
+export const LOGIN = "login";
+
 export type Run = Schemas["RunView"];
 
 /** Who is here. Other queries are in the folders of what they are about; a key says that, so that a change can have it read again. */

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { Route, Switch } from "wouter";
 import { problemOf } from "../api/problem";
 import { meQuery } from "../api/queries";
@@ -8,10 +8,11 @@ import { LoginPage } from "../auth/LoginPage";
 import { FirstChat } from "../history/FirstChat";
 import { OpenChat } from "../history/OpenChat";
 import { ProblemNote } from "../ui/ProblemNote";
+import { view } from "../ui/view";
 import { Shell } from "./Shell";
 
-const InboxPage = lazy(() => import("../inbox/InboxPage"));
-const AccountPage = lazy(() => import("../account/AccountPage"));
+const InboxPage = view(() => import("../inbox/InboxPage"));
+const AccountPage = view(() => import("../account/AccountPage"));
 
 export function App() {
   const { t } = useTranslation();
@@ -20,7 +21,7 @@ export function App() {
   if (me.error && (me.data === undefined || problemOf(me.error).status === 401)) {
     if (problemOf(me.error).status === 401) return <LoginPage />;
     return (
-      <main className="mx-auto max-w-md p-6">
+      <main tabIndex={-1} className="mx-auto max-w-md p-6">
         <ProblemNote error={me.error} onRetry={() => void me.refetch()} />
       </main>
     );

@@ -4,6 +4,7 @@ import { useLocation } from "wouter";
 import { HistoryPane } from "../history/HistoryPane";
 import { useActivity } from "../history/use_activity";
 import { useNotices } from "../inbox/use_notices";
+import { Mishap } from "../ui/Mishap";
 import { Rail } from "./Rail";
 import { ShortcutsHelp } from "./ShortcutsHelp";
 import { StatusLine } from "./StatusLine";
@@ -34,7 +35,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <HistoryPane />
       </div>
       <div className={`min-h-0 min-w-0 ${showsHistory ? "max-lg:hidden" : ""} max-sm:col-start-1 max-sm:row-start-1`}>
-        {children}
+        <Mishap key={location}>{children}</Mishap>
       </div>
       <StatusLine />
       <ShortcutsHelp />

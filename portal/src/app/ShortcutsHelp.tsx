@@ -1,6 +1,7 @@
-import { useEffect, useId, useRef, useState } from "react";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "../ui/Button";
+import { Dialog } from "../ui/Dialog";
 import { useShortcut, useShortcuts } from "../ui/shortcuts";
 
 /** What the keys do here and now; `?` shows it. */
@@ -13,24 +14,9 @@ export function ShortcutsHelp() {
 
 function Overlay({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
-  const titleId = useId();
-  const box = useRef<HTMLDialogElement>(null);
   const shortcuts = useShortcuts();
-  useEffect(() => {
-    const dialog = box.current;
-    dialog?.showModal();
-    return () => dialog?.close();
-  }, []);
   return (
-    <dialog
-      ref={box}
-      aria-labelledby={titleId}
-      onCancel={onClose}
-      className="m-auto w-[min(440px,calc(100vw-2rem))] rounded-lg border border-line bg-panel p-5 text-text shadow-soft backdrop:bg-black/40"
-    >
-      <h2 id={titleId} className="mb-3 text-lg font-semibold">
-        {t("shortcuts.title")}
-      </h2>
+    <Dialog title={t("shortcuts.title")} onClose={onClose}>
       <dl className="mb-4 grid grid-cols-[auto_1fr] items-center gap-x-4 gap-y-2">
         {shortcuts.map(({ keys, does }) => (
           <div key={keys} className="contents">
@@ -49,6 +35,6 @@ function Overlay({ onClose }: { onClose: () => void }) {
         ))}
       </dl>
       <Button onClick={onClose}>{t("shortcuts.close")}</Button>
-    </dialog>
+    </Dialog>
   );
 }

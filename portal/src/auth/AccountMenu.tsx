@@ -32,9 +32,11 @@ export function AccountMenu() {
         className="z-10 flex w-72 flex-col gap-4 rounded-md border border-line bg-panel p-4 shadow-soft"
       >
         <p>{t("account.signedInAs", { name: me.data?.name ?? "" })}</p>
-        <Link href="/account" className="underline underline-offset-2">
-          {t("account.open")}
-        </Link>
+        <Popover.Close asChild>
+          <Link href="/account" className="underline underline-offset-2">
+            {t("account.open")}
+          </Link>
+        </Popover.Close>
         <ThemeSwitch />
         <LanguageSwitch />
         <Button onClick={() => logout.mutate()} disabled={logout.isPending}>

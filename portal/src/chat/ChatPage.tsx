@@ -53,7 +53,7 @@ export function ChatPage({ chatId }: { chatId: string }) {
   const askToStop = () => setIsAskingToStop(atWork !== undefined && atWork.stopRequestedAt == null);
   return (
     <div className="flex h-full min-h-0">
-      <main id="main" className="flex min-h-0 min-w-0 flex-1 flex-col">
+      <main id="main" tabIndex={-1} className="flex min-h-0 min-w-0 flex-1 flex-col">
         <ChatHeader chatId={chatId} run={run} isAtWork={atWork !== undefined} onStop={askToStop} />
         <Conversation
           rows={rows}
@@ -68,7 +68,14 @@ export function ChatPage({ chatId }: { chatId: string }) {
           {atWork?.waitingFor && <WaitingLine waitingFor={atWork.waitingFor} />}
         </div>
         <QueuedMessages chatId={chatId} runs={waiting} />
-        <Composer chatId={chatId} isBusy={chat.isBusy} onSend={send} onTell={steering.tell} onEscape={askToStop} />
+        <Composer
+          chatId={chatId}
+          isBusy={chat.isBusy}
+          isFirst={log !== undefined && rows.length === 0}
+          onSend={send}
+          onTell={steering.tell}
+          onEscape={askToStop}
+        />
       </main>
       <SidePanel sessionId={chatId} run={run} messages={chat.messages} />
       {isAskingToStop && atWork && (

@@ -1,27 +1,36 @@
-import type { KeyboardEvent, SyntheticEvent } from "react";
+import { type KeyboardEvent, type SyntheticEvent, useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { AgentChoice } from "../providers/AgentChoice";
 import { Button } from "../ui/Button";
+import { useShortcut } from "../ui/shortcuts";
 import { useDraft } from "./drafts";
 
 interface Props {
   chatId: string;
   /** A run is at work: what is sent waits in line behind it. */
   isBusy: boolean;
+  /** Nothing was said yet: what is there to do is to say something. */
+  isFirst: boolean;
   onSend: (text: string) => void;
   /** Tells the agent at work, which goes on with it; not there where none can listen. */
   onTell: ((text: string) => void) | undefined;
   onEscape: () => void;
 }
 
-export function Composer({ chatId, isBusy, onSend, onTell, onEscape }: Props) {
+export function Composer({ chatId, isBusy, isFirst, onSend, onTell, onEscape }: Props) {
   const { t } = useTranslation();
   const [text, setText] = useDraft(chatId);
+  const field = useRef<HTMLTextAreaElement>(null);
   const words = text.trim();
+  useShortcut("m", t("chat.write"), () => field.current?.focus());
+  useEffect(() => {
+    if (isFirst && window.matchMedia("(pointer: fine)").matches) field.current?.focus(); // where it brings no keyboard up
+  }, [isFirst]);
   const give = (to: (text: string) => void) => {
     if (words === "") return;
     to(words);
     setText("");
+    field.current?.focus(); // the button that was pressed has nothing to send now
   };
   const send = () => give(onSend);
   const submit = (event: SyntheticEvent) => {
@@ -40,8 +49,9 @@ export function Composer({ chatId, isBusy, onSend, onTell, onEscape }: Props) {
   };
   return (
     <form className="px-5 pb-4 max-sm:px-3" onSubmit={submit}>
-      <div className="mx-auto flex max-w-[760px] flex-col gap-2 rounded-lg border border-strong-line bg-panel p-3 shadow-soft focus-within:border-accent">
+      <div className="mx-auto flex max-w-[760px] flex-col gap-2 rounded-lg border border-strong-line bg-panel p-3 shadow-soft has-[textarea:focus-visible]:border-accent has-[textarea:focus-visible]:outline-1 has-[textarea:focus-visible]:outline-accent">
         <textarea
+          ref={field}
           aria-label={t("chat.composer")}
           placeholder={isBusy ? t("chat.placeholderBusy") : t("chat.placeholder")}
           rows={2}

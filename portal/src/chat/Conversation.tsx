@@ -5,6 +5,7 @@ import { Button } from "../ui/Button";
 import { Icon } from "../ui/Icon";
 import { placeOf, type Row } from "./rows";
 import { RowView } from "./RowView";
+import { useSteps } from "./use_steps";
 
 interface Props {
   rows: readonly Row[];
@@ -48,6 +49,7 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
     paddingStart: 24,
     paddingEnd: 24,
   });
+  useSteps(rows, list, box);
   const items = list.getVirtualItems();
   const first = items[0]?.index ?? 0;
   useEffect(() => {
@@ -102,7 +104,8 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
                   key={key}
                   ref={list.measureElement}
                   data-index={index}
-                  className="absolute inset-x-0 top-0"
+                  tabIndex={-1}
+                  className="absolute inset-x-0 top-0 rounded-md outline-offset-4"
                   style={{ transform: `translateY(${start}px)` }}
                 >
                   <RowView row={row} isWanted={index === place} onRetry={onRetry} />

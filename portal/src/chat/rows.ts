@@ -58,6 +58,17 @@ export function placeOf(rows: readonly Row[], runId: string, seq: number): numbe
   return place >= 0 ? place : rows.findLastIndex(ofRun);
 }
 
+/** The next row, or the one before, that says something: of ends only how a run broke off. */
+export function stepFrom(rows: readonly Row[], from: number, by: 1 | -1): number {
+  let place = from + by;
+  while (saysNothing(rows[place])) place += by;
+  return place >= 0 && place < rows.length ? place : from;
+}
+
+function saysNothing(row: Row | undefined): boolean {
+  return row?.kind === "end" && (row.run.finishedAt == null || row.run.status === "succeeded");
+}
+
 function lastSeq({ block, children }: Node): number {
   return Math.max(block.seq, ...children.map(lastSeq));
 }

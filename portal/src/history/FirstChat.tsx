@@ -18,5 +18,9 @@ export function FirstChat() {
   }, [hasNone, isIdle, mutate]);
   if (latest) return <Redirect to={`/chats/${latest.chatId}`} replace />;
   const failed = chats.error ?? error;
-  return <main className="p-6">{failed ? <ProblemNote error={failed} /> : <p>{t("app.loading")}</p>}</main>;
+  return (
+    <main tabIndex={-1} className="p-6">
+      {failed ? <ProblemNote error={failed} /> : <p>{t("app.loading")}</p>}
+    </main>
+  );
 }

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ConfirmDialog } from "../ui/ConfirmDialog";
 import { ProblemNote } from "../ui/ProblemNote";
@@ -18,10 +18,18 @@ export function HistoryItem({ chat, onProblem }: { chat: Chat; onProblem: (error
     setAsks(undefined);
     if (wanted !== null) change.mutate({ title: wanted }, { onError: onProblem });
   };
+  const box = useRef<HTMLDivElement>(null);
+  const hadField = useRef(false);
+  useEffect(() => {
+    const isLost = document.activeElement === document.body; // or one went on to something else
+    if (hadField.current && isLost) box.current?.querySelector("a")?.focus();
+    hadField.current = asks === "title";
+  }, [asks]);
   if (asks === "title") return <RenameForm title={chat.title} onDone={rename} />;
   return (
     // eslint-disable-next-line jsx-a11y/no-static-element-interactions -- the keys are those of the link in it
     <div
+      ref={box}
       data-chat={chat.chatId}
       className="group relative"
       onKeyDown={(event) => {

@@ -31,7 +31,11 @@ export function HistoryPane() {
     void refetch();
   };
   return (
-    <section aria-label={t("history.title")} className="flex h-full min-h-0 flex-col border-r border-line">
+    <section
+      aria-label={t("history.title")}
+      tabIndex={-1}
+      className="-outline-offset-2 flex h-full min-h-0 flex-col border-r border-line"
+    >
       <header className="flex items-center gap-2 px-3.5 pt-3 pb-1">
         <h2 className="sr-only">{t("history.title")}</h2>
         <SearchField value={typed} onChange={setTyped} />

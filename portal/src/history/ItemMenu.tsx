@@ -1,4 +1,5 @@
 import { DropdownMenu } from "radix-ui";
+import { useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../ui/Icon";
 
@@ -10,12 +11,16 @@ interface Props {
   onDelete: () => void;
 }
 
-const ITEM =
-  "cursor-pointer rounded-sm px-3 py-1.5 outline-none data-highlighted:bg-sunken data-highlighted:outline-2 data-highlighted:outline-accent";
+const ITEM = "cursor-pointer rounded-sm px-3 py-1.5 -outline-offset-2 data-highlighted:bg-sunken";
 
 /** What can be done with a chat of the list. */
 export function ItemMenu({ title, isArchived, onRename, onArchive, onDelete }: Props) {
   const { t } = useTranslation();
+  const chosen = useRef<() => void>(undefined);
+  const onClosed = () => {
+    chosen.current?.();
+    chosen.current = undefined;
+  };
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger
@@ -28,16 +33,16 @@ export function ItemMenu({ title, isArchived, onRename, onArchive, onDelete }: P
         <DropdownMenu.Content
           align="end"
           className="z-20 min-w-40 rounded-md border border-line bg-panel p-1 shadow-soft"
-          // renaming puts the focus into its field; giving it back to this button would take it from there
-          onCloseAutoFocus={(event) => event.preventDefault()}
+          // what was chosen is done once the focus is back at the button: what it opens finds it there, and takes it
+          onCloseAutoFocus={() => queueMicrotask(onClosed)}
         >
-          <DropdownMenu.Item className={ITEM} onSelect={onRename}>
+          <DropdownMenu.Item className={ITEM} onSelect={() => (chosen.current = onRename)}>
             {t("history.rename")}
           </DropdownMenu.Item>
-          <DropdownMenu.Item className={ITEM} onSelect={onArchive}>
+          <DropdownMenu.Item className={ITEM} onSelect={() => (chosen.current = onArchive)}>
             {isArchived ? t("history.unarchive") : t("history.archive")}
           </DropdownMenu.Item>
-          <DropdownMenu.Item className={`${ITEM} text-bad`} onSelect={onDelete}>
+          <DropdownMenu.Item className={`${ITEM} text-bad`} onSelect={() => (chosen.current = onDelete)}>
             {t("history.delete")}
           </DropdownMenu.Item>
         </DropdownMenu.Content>

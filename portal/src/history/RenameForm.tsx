@@ -14,7 +14,10 @@ export function RenameForm({ title, onDone }: Props) {
   const [text, setText] = useState(title);
   const field = useRef<HTMLInputElement>(null);
   const isDone = useRef(false);
-  useEffect(() => field.current?.select(), []);
+  useEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, []);
   const finish = (kept: string | null) => {
     if (isDone.current) return; // leaving the field follows Enter
     isDone.current = true;

@@ -16,7 +16,7 @@ export function SearchField({ value, onChange }: Props) {
   const field = useRef<HTMLInputElement>(null);
   useShortcut("/", t("history.search"), () => field.current?.focus());
   return (
-    <label className="flex min-w-0 flex-1 items-center gap-2 rounded-sm border border-line bg-sunken px-2.5 text-muted focus-within:border-accent">
+    <label className="flex min-w-0 flex-1 items-center gap-2 rounded-sm border border-line bg-sunken px-2.5 text-muted has-focus-visible:border-accent has-focus-visible:outline-1 has-focus-visible:outline-accent">
       <Icon name="search" />
       <input
         ref={field}

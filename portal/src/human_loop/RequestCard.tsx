@@ -43,7 +43,7 @@ export function RequestCard({ asked, resolution, children }: Props) {
       ref={card}
       aria-labelledby={titleId}
       onKeyDown={onKeyDown}
-      tabIndex={known ? undefined : 0}
+      tabIndex={known ? -1 : 0}
       data-request={asked.requestId}
       className={`flex flex-col gap-2 rounded-md border px-4 py-3 ${known ? "border-line bg-panel" : "border-warn-line bg-warn-soft"}`}
     >

@@ -26,15 +26,13 @@ export default function InboxPage() {
     const cards = [...(page.current?.querySelectorAll<HTMLElement>("[data-request]") ?? [])];
     const here = cards.findIndex((card) => card.contains(document.activeElement));
     const next = cards[here === -1 ? 0 : here + by];
-    if (!next) return;
-    if (next.tabIndex < 0) next.tabIndex = -1; // an answered one is no stop of the Tab key
-    next.focus();
+    next?.focus();
   };
   useShortcut("j", t("inbox.next"), () => step(1));
   useShortcut("k", t("inbox.previous"), () => step(-1));
   const error = pending.error ?? resolved.error;
   return (
-    <main id="main" ref={page} className="h-full overflow-auto">
+    <main id="main" tabIndex={-1} ref={page} className="h-full overflow-auto">
       <div className="mx-auto flex max-w-[760px] flex-col gap-4 px-5 py-6 max-sm:px-3">
         <header className="flex flex-wrap items-center gap-3">
           <h1 className="flex-1 text-lg font-semibold">{t("nav.inbox")}</h1>

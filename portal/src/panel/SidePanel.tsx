@@ -2,6 +2,7 @@ import { Tabs } from "radix-ui";
 import { Suspense, useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../ui/Icon";
+import { Mishap } from "../ui/Mishap";
 import { hidePanel, showPanel, usePanel } from "./panel_state";
 import { PANEL_TABS, type PanelProps } from "./tabs";
 
@@ -19,12 +20,21 @@ export function SidePanel(about: PanelProps) {
     wasDrawn.current = isDrawn;
   }, [isDrawn]);
   useEffect(() => hideDrawer, []);
+  useEffect(() => {
+    if (!isDrawn) return;
+    const onFocus = ({ target }: FocusEvent) => {
+      if (target instanceof Element && panel.current && isBelow(target, panel.current)) hidePanel();
+    };
+    document.addEventListener("focusin", onFocus);
+    return () => document.removeEventListener("focusin", onFocus);
+  }, [isDrawn]);
   if (!isShown || here === undefined) return null;
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- Escape closes what lies over the page
     <aside
       ref={panel}
       aria-label={t("panel.label")}
+      tabIndex={-1}
       onKeyDown={(event) => {
         const isInDialog = event.target instanceof Element && event.target.closest("dialog");
         if (event.key !== "Escape" || !isDrawer || event.defaultPrevented || isInDialog) return;
@@ -56,9 +66,11 @@ export function SidePanel(about: PanelProps) {
           </button>
         </div>
         <Tabs.Content value={here.id} className="min-h-0 flex-1 overflow-auto -outline-offset-2">
-          <Suspense fallback={<p className="p-4 text-muted">{t("app.loading")}</p>}>
-            <here.View {...about} />
-          </Suspense>
+          <Mishap key={here.id}>
+            <Suspense fallback={<p className="p-4 text-muted">{t("app.loading")}</p>}>
+              <here.View {...about} />
+            </Suspense>
+          </Mishap>
         </Tabs.Content>
       </Tabs.Root>
     </aside>
@@ -67,4 +79,10 @@ export function SidePanel(about: PanelProps) {
 
 function hideDrawer(): void {
   if (!window.matchMedia("(min-width: 80rem)").matches) hidePanel();
+}
+
+/** True where what one works with could not be seen. */
+function isBelow(target: Element, panel: Element): boolean {
+  if (panel.contains(target) || target.closest("dialog, [role=dialog]")) return false;
+  return target.getBoundingClientRect().right > panel.getBoundingClientRect().left;
 }

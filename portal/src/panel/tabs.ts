@@ -1,7 +1,8 @@
-import { type ComponentType, lazy } from "react";
+import type { ComponentType } from "react";
 import type { Run } from "../api/queries";
 import type { Message } from "../events/message";
 import type { Key } from "../i18n/en";
+import { view } from "../ui/view";
 import { RunFacts } from "./RunFacts";
 
 /** What a tab of the side panel is about: the session, the run that the chat shows, and the messages that stream in. */
@@ -17,10 +18,10 @@ export interface PanelTab {
   View: ComponentType<PanelProps>;
 }
 
-/** The tabs, from left to right. A view is loaded when it is first looked at: `lazy(() => import("…"))`. */
+/** The tabs, from left to right. A view is loaded when it is first looked at: `view(() => import("…"))`. */
 export const PANEL_TABS: readonly PanelTab[] = [
-  { id: "todos", title: "panel.todos", View: lazy(() => import("../todos/TodosTab")) },
-  { id: "timeline", title: "panel.timeline", View: lazy(() => import("../timeline/TimelineTab")) },
-  { id: "workspace", title: "panel.workspace", View: lazy(() => import("../workspace/WorkspaceTab")) },
+  { id: "todos", title: "panel.todos", View: view(() => import("../todos/TodosTab")) },
+  { id: "timeline", title: "panel.timeline", View: view(() => import("../timeline/TimelineTab")) },
+  { id: "workspace", title: "panel.workspace", View: view(() => import("../workspace/WorkspaceTab")) },
   { id: "run", title: "panel.run", View: RunFacts },
 ];

@@ -1,6 +1,7 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "./Button";
+import { Dialog } from "./Dialog";
 
 interface Props {
   title: string;
@@ -14,23 +15,8 @@ interface Props {
 /** Asks before what cannot be taken back. The focus goes to the way out, and back to where it was. */
 export function ConfirmDialog({ title, confirm, isBusy, children, onConfirm, onCancel }: Props) {
   const { t } = useTranslation();
-  const titleId = useId();
-  const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const dialog = box.current;
-    dialog?.showModal();
-    return () => dialog?.close();
-  }, []);
   return (
-    <dialog
-      ref={box}
-      aria-labelledby={titleId}
-      onCancel={onCancel}
-      className="m-auto w-[min(440px,calc(100vw-2rem))] rounded-lg border border-line bg-panel p-5 text-text shadow-soft backdrop:bg-black/40"
-    >
-      <h2 id={titleId} className="mb-2 text-lg font-semibold">
-        {title}
-      </h2>
+    <Dialog title={title} onClose={onCancel}>
       {children}
       <div className="mt-4 flex justify-end gap-2">
         <Button onClick={onCancel}>{t("confirm.cancel")}</Button>
@@ -38,6 +24,6 @@ export function ConfirmDialog({ title, confirm, isBusy, children, onConfirm, onC
           {confirm}
         </Button>
       </div>
-    </dialog>
+    </Dialog>
   );
 }

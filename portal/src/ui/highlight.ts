@@ -6,8 +6,12 @@ const LONGEST = 30_000;
 /** Returns a text's lines in coloured pieces, or nothing where its language is not known. What it takes is loaded when it is first needed. */
 export async function highlighted(code: string, language: string): Promise<readonly (readonly Token[])[] | undefined> {
   if (language === "" || code.length > LONGEST) return undefined;
-  const { linesOf } = await import("./highlighter");
-  return linesOf(code, language.toLowerCase());
+  try {
+    const { linesOf } = await import("./highlighter");
+    return await linesOf(code, language.toLowerCase());
+  } catch {
+    return undefined; // colours of a version that is no longer there
+  }
 }
 
 /** The language of a file by its name. */
