@@ -6,21 +6,18 @@ import type { Run } from "../api/queries";
 import { SidePanel } from "../panel/SidePanel";
 import { ProblemNote } from "../ui/ProblemNote";
 import { ChatHeader } from "./ChatHeader";
-import type { ChatLog } from "./chat_log";
+import { type ChatLog, earliest } from "./chat_log";
 import { Composer } from "./Composer";
 import { Conversation, type Wanted } from "./Conversation";
 import { wantedEvent } from "./event_link";
 import { QueuedMessages } from "./QueuedMessages";
 import { runQuery } from "./queries";
-import { rowsOf } from "./rows";
 import { StopQuestion } from "./StopQuestion";
-import { turnsOf } from "./turns";
 import { useEarlier } from "./use_earlier";
+import { useRows } from "./use_rows";
 import { useRunChat } from "./use_run_chat";
 import { useSteering } from "./use_steering";
 import { WaitingLine } from "./WaitingLine";
-
-const NOTHING: ChatLog = { messages: [], earlier: null };
 
 export function ChatPage({ chatId }: { chatId: string }) {
   const { t } = useTranslation();
@@ -31,9 +28,7 @@ export function ChatPage({ chatId }: { chatId: string }) {
   const wanted = useMemo(() => wantedEvent(search), [search]);
   const [isAskingToStop, setIsAskingToStop] = useState(false);
   const waiting = useMemo(() => chat.runs.slice(1), [chat.runs]);
-  const rows = useMemo(() => {
-    return rowsOf(turnsOf(log ?? NOTHING, chat.messages, new Set(waiting.map(({ runId }) => runId))));
-  }, [log, chat.messages, waiting]);
+  const rows = useRows(log, chat.messages, waiting);
   const { read } = earlier;
   const isMissing = log !== undefined && wanted !== undefined && !reaches(log, wanted);
   useEffect(() => {
@@ -59,12 +54,13 @@ export function ChatPage({ chatId }: { chatId: string }) {
           rows={rows}
           isPending={chat.log.isPending}
           onEarlier={read}
+          onGap={earlier.readAgain}
           isReadingEarlier={earlier.isReading}
           wanted={wanted}
           onRetry={send}
         />
         <div className="mx-auto w-full max-w-[800px] px-5 empty:hidden max-sm:px-3">
-          {error && <ProblemNote error={error} onRetry={earlier.error ? earlier.again : undefined} />}
+          {error && <ProblemNote error={error} onRetry={earlier.error ? earlier.retry : undefined} />}
           {atWork?.waitingFor && <WaitingLine waitingFor={atWork.waitingFor} />}
         </div>
         <QueuedMessages chatId={chatId} runs={waiting} />
@@ -92,8 +88,9 @@ export function ChatPage({ chatId }: { chatId: string }) {
 
 /** True where what was read of a chat holds an event, or there is no more to read. */
 function reaches(log: ChatLog, { runId, seq }: Wanted): boolean {
-  if (log.earlier === null) return true;
-  return log.messages.some((message) => {
+  if (earliest(log) === null) return true;
+  const pages = log.before.flatMap((page) => ("messages" in page ? page.messages : []));
+  return [...log.newest.messages, ...pages].some((message) => {
     return (
       message.role === "assistant" &&
       message.id === runId &&

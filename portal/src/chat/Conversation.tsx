@@ -12,6 +12,8 @@ interface Props {
   isPending: boolean;
   /** Reads what came before; not there at the beginning of the chat. */
   onEarlier: (() => void) | undefined;
+  /** Reads what was put away: the page before a cursor. */
+  onGap: ((before: string) => void) | undefined;
   isReadingEarlier: boolean;
   /** The event that a link leads to. */
   wanted: Wanted | undefined;
@@ -30,7 +32,7 @@ const AHEAD = 12; // rows from the first at which what came before is read
  * The rows of a chat, of which only those in sight are on the page. It opens at its end and stays there while the reader is there;
  * otherwise what the reader looks at stays where it is, whatever comes before or after it.
  */
-export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wanted, onRetry }: Props) {
+export function Conversation({ rows, isPending, onEarlier, onGap, isReadingEarlier, wanted, onRetry }: Props) {
   const { t } = useTranslation();
   const box = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
@@ -39,7 +41,7 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
   const list = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,
-    estimateSize: (index) => ESTIMATES[rows[index]?.kind ?? "block"],
+    estimateSize: (index) => heightOf(rows[index]),
     getItemKey: (index) => rows[index]?.key ?? index,
     anchorTo: "end",
     followOnAppend: true,
@@ -55,6 +57,10 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
   useEffect(() => {
     if (first < AHEAD && rows.length > 0 && !isReadingEarlier) onEarlier?.();
   }, [first, rows.length, isReadingEarlier, onEarlier]);
+  const gap = items.map(({ index }) => rows[index]).find((row) => row?.kind === "gap");
+  useEffect(() => {
+    if (gap && !isReadingEarlier) onGap?.(gap.before);
+  }, [gap, isReadingEarlier, onGap]);
   const follows = useRef(true);
   const topBefore = useRef(0);
   useEffect(() => {
@@ -67,9 +73,9 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
     return () => observer.disconnect();
   }, [list]);
   const onScroll = () => {
-    const top = box.current?.scrollTop ?? 0;
+    const { scrollTop: top = 0, scrollHeight = 0, clientHeight = 0 } = box.current ?? {}; // the list learns of it later
     // who is not at the end and did not go up has not left it: it grew
-    if (list.isAtEnd(NEAR_PX)) follows.current = true;
+    if (scrollHeight - top - clientHeight <= NEAR_PX) follows.current = true;
     else if (top < topBefore.current) follows.current = false;
     topBefore.current = top;
     setIsAtEnd(follows.current);
@@ -129,4 +135,8 @@ export function Conversation({ rows, isPending, onEarlier, isReadingEarlier, wan
   );
 }
 
-const ESTIMATES: Readonly<Record<Row["kind"], number>> = { prompt: 44, block: 60, end: 28 };
+const ESTIMATES = { prompt: 44, block: 60, end: 28 } as const;
+
+function heightOf(row: Row | undefined): number {
+  return row?.kind === "gap" ? row.height : ESTIMATES[row?.kind ?? "block"];
+}

@@ -21,6 +21,7 @@ export const RowView = memo(
   function RowView({ row, isWanted, onRetry }: Props) {
     const { t } = useTranslation();
     if (row.kind === "end") return <TurnEnd row={row} onRetry={onRetry} />;
+    if (row.kind === "gap") return <Gap height={row.height} />;
     if (row.kind === "prompt") return <Said text={row.text} />;
     const { runId = "", node } = row;
     if (node.block.kind === "text" && node.block.isOfPerson === true) return <Said text={node.block.text} />;
@@ -37,6 +38,16 @@ export const RowView = memo(
   },
   (a, b) => a.isWanted === b.isWanted && a.onRetry === b.onRetry && isSameRow(a.row, b.row),
 );
+
+/** Stands where messages are that are being read again. */
+function Gap({ height }: { height: number }) {
+  const { t } = useTranslation();
+  return (
+    <p data-gap className="grid place-items-center text-sm text-muted" style={{ height }}>
+      {t("app.loading")}
+    </p>
+  );
+}
 
 function Shown({ runId, node }: { runId: string; node: Node }) {
   const { block } = node;

@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { answered, api } from "../api/client";
-import { type ChatLog, type LoggedMessage, withNewest } from "./chat_log";
+import { type ChatLog, type ChatPage, type LoggedMessage, withNewest } from "./chat_log";
 
 const LOOK_AGAIN_MS = 4000;
 
@@ -14,7 +14,7 @@ export const chatLogQuery = (chatId: string) =>
   });
 
 /** Reads a page of a chat's messages: the newest, or the one before a cursor. */
-export async function pageOf(chatId: string, before?: string): Promise<ChatLog> {
+export async function pageOf(chatId: string, before?: string): Promise<ChatPage> {
   const params = { path: { session_id: chatId }, query: { before: before ?? null } };
   const page = await answered(api.GET("/api/chat-opencode-history/{session_id}", { params }));
   return { messages: page.messages as unknown as LoggedMessage[], earlier: page.previousCursor };

@@ -2,7 +2,7 @@ import type { Block } from "../events/blocks";
 import type { RunInBrief, Turn } from "./turns";
 
 /** One line of a conversation as it is laid out: a long chat is many of these, and only those in sight are on the page. */
-export type Row = PromptRow | BlockRow | EndRow;
+export type Row = PromptRow | BlockRow | EndRow | GapRow;
 
 interface Placed {
   readonly key: string;
@@ -29,13 +29,21 @@ export interface EndRow extends Placed {
   readonly isLast: boolean;
 }
 
+/** Messages that were put away, as high as they may have been. */
+export interface GapRow extends Placed {
+  readonly kind: "gap";
+  readonly before: string;
+  readonly height: number;
+}
+
 /** A block and, of a sub-agent's call, what it did. */
 export interface Node {
   readonly block: Block;
   readonly children: readonly Node[];
 }
 
-export function rowsOf(turns: readonly Turn[]): readonly Row[] {
+/** `isNow`: the last of the turns is the last of the chat. */
+export function rowsOf(turns: readonly Turn[], isNow = true): readonly Row[] {
   return turns.flatMap((turn, place): readonly Row[] => {
     const { key, runId, prompt, run, blocks } = turn;
     const said: readonly Row[] =
@@ -45,7 +53,7 @@ export function rowsOf(turns: readonly Turn[]): readonly Row[] {
     });
     const last = blocks.findLast((block) => block.kind === "text");
     const answer = last?.kind === "text" ? last.text : "";
-    const isLast = place === turns.length - 1;
+    const isLast = isNow && place === turns.length - 1;
     const end: readonly Row[] = run ? [{ kind: "end", key: `${key}:end`, runId, run, prompt, answer, isLast }] : [];
     return [...said, ...done, ...end];
   });

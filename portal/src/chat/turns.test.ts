@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { TextBlock } from "../events/blocks";
 import type { LiveFacts, Message } from "../events/message";
-import type { ChatLog, LoggedAnswer, LoggedPrompt } from "./chat_log";
+import type { ChatPage, LoggedAnswer, LoggedPrompt } from "./chat_log";
 import { turnsOf } from "./turns";
 
 const prompt = (runId: string): LoggedPrompt => ({
@@ -26,7 +26,7 @@ const answer = (runId: string, lastSeq: number, facts: object = {}, ...seqs: num
     ...facts,
   },
 });
-const log = (...messages: ChatLog["messages"]): ChatLog => ({ messages, earlier: null });
+const log = (...messages: ChatPage["messages"]): ChatPage => ({ messages, earlier: null });
 const said = (id: string, text: string): Message => ({ id, role: "user", parts: [{ type: "text", text }] });
 const block = (seq: number): TextBlock => {
   return { kind: "text", key: `text:${seq}`, seq, at: "", text: `live ${seq}`, isGrowing: false, isCut: false };
@@ -37,7 +37,7 @@ const live = (runId: string, facts: Partial<LiveFacts>, ...seqs: number[]): Mess
   metadata: { runId, from: 0, upTo: seqs.at(-1) ?? 0, ...facts },
   parts: seqs.map((seq) => ({ type: "data-block", id: `text:${seq}`, data: block(seq) })),
 });
-const told = (read: ChatLog, messages: Message[], waiting: string[] = []) =>
+const told = (read: ChatPage, messages: Message[], waiting: string[] = []) =>
   turnsOf(read, messages, new Set(waiting)).map(({ key, prompt: asked, blocks, run }) => ({
     key,
     prompt: asked,

@@ -1,7 +1,7 @@
 import { type Block, joined } from "../events/blocks";
 import { blocksOf } from "../events/logged_blocks";
 import { blocksOfMessage, type LiveFacts, type Message } from "../events/message";
-import type { AnswerAbout, ChatLog, LoggedAnswer } from "./chat_log";
+import type { AnswerAbout, ChatPage, LoggedAnswer } from "./chat_log";
 
 /** One turn of a conversation: what somebody said and what came of it, as it was logged and as it streams in. */
 export interface Turn {
@@ -29,10 +29,10 @@ export interface RunInBrief {
 }
 
 /**
- * Returns the turns in reading order. `waiting` are the runs in line behind the one at work: they are shown elsewhere. `messages` are
+ * Returns the turns of what was read in reading order. `waiting` are the runs in line behind the one at work: they are shown elsewhere. `messages` are
  * useChat's: what streams in, or did since the chat was opened.
  */
-export function turnsOf(log: ChatLog, messages: readonly Message[], waiting: ReadonlySet<string>): readonly Turn[] {
+export function turnsOf(log: ChatPage, messages: readonly Message[], waiting: ReadonlySet<string>): readonly Turn[] {
   const live = new Map(messages.flatMap((each) => (each.role === "assistant" ? [[each.id, each] as const] : [])));
   const asked = questionsOf(messages);
   const turns = new Map<string, Turn>();
@@ -69,7 +69,7 @@ function answerOf(logged: LoggedAnswer, live: Message | undefined): Pick<Turn, "
   const about = logged.metadata;
   const blocks = blocksRead(logged);
   const facts = live?.metadata;
-  if (!live || !facts || isBehind(facts, about)) return { blocks, run: about };
+  if (!live || !facts || isBehind(facts, about)) return { blocks, run: about.ends === false ? undefined : about };
   const before = blocks.filter((block) => block.seq <= facts.from);
   return { blocks: joined(before, blocksOfMessage(live)), run: { ...about, ...liveRun(facts, about) } };
 }

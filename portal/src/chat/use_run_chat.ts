@@ -7,6 +7,7 @@ import type { Envelope } from "../events/envelope";
 import type { Message } from "../events/message";
 import { activityQuery, chatQuery } from "../history/queries";
 import { workspaceKey } from "../workspace/queries";
+import { newestStretch } from "./chat_log";
 import { chatLogQuery, queueQuery } from "./queries";
 import { type ChatSide, leaveStream, type Place, RunTransport } from "./run_transport";
 import { blocksRead } from "./turns";
@@ -114,7 +115,7 @@ async function placeAtWork(client: QueryClient, chatId: string): Promise<Place |
   const run = queue.items[0];
   if (!run) return null;
   const log = await client.query({ ...chatLogQuery(chatId), staleTime: 0 });
-  const read = log.messages.findLast((message) => message.id === run.runId);
+  const read = newestStretch(log).messages.findLast((message) => message.id === run.runId);
   if (read?.role !== "assistant") return { runId: run.runId, from: 0, begun: [] };
   return { runId: run.runId, from: read.metadata.lastSeq, begun: blocksRead(read) };
 }
