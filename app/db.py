@@ -25,6 +25,8 @@ SQL_FOLDER = Path(__file__).resolve().parent.parent / "sql"
 LOCK_WAIT_SECONDS = 60
 PATIENCE_SECONDS = 5.0
 """How long a PostgreSQL that does not answer is waited for before `Unavailable`."""
+_DISK_FULL = ("disk is full", "No space left on device")
+"""How SQLite and PostgreSQL say it."""
 
 proxy = peewee.DatabaseProxy()
 """What the models are bound to: one of the two permitted globals (STYLE.md), forced by peewee."""
@@ -104,9 +106,7 @@ def reading() -> Iterator[None]:
     except (peewee.OperationalError, peewee.InterfaceError) as error:
         if not database.in_transaction():
             _drop_broken_connection(database)
-        raise Unavailable(
-            "database_unavailable", f"The database does not answer: {error}", remedy="Try again in a moment."
-        ) from error
+        raise _unavailable("does not answer", error) from error
 
 
 @contextmanager
@@ -196,9 +196,18 @@ def _transaction_of(database: peewee.Database) -> Iterator[None]:
             yield
     except (peewee.OperationalError, peewee.InterfaceError) as error:
         _drop_broken_connection(database)
-        raise Unavailable(
-            "database_unavailable", f"The database did not take the change: {error}", remedy="Try again in a moment."
-        ) from error
+        raise _unavailable("did not take the change", error) from error
+
+
+def _unavailable(what: str, error: BaseException) -> Unavailable:
+    """Say why: a full disk hides behind the rollback that SQLite has done already."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(words in str(cause) for words in _DISK_FULL):
+            remedy = "Make room on the database's disk; work goes on by itself."
+            return Unavailable("disk_full", f"The database {what}: its disk is full.", remedy=remedy)
+        cause = cause.__context__
+    return Unavailable("database_unavailable", f"The database {what}: {error}", remedy="Try again in a moment.")
 
 
 def _drop_broken_connection(database: peewee.Database) -> None:

@@ -9,13 +9,16 @@ import sys
 import uuid
 from pathlib import Path
 
+import peewee
 import pytest
 
+from app import db
 from app.adapters.redis_gauge import InfoRedisGauge
-from app.models import AgentRun
+from app.errors import Unavailable
+from app.models import AgentRun, ChatSession
 from app.services import redis_check
 from cli import doctor
-from tests import cast
+from tests import cast, factories
 from tests.support import web as web_support
 from tests.support.redis import RedisServer, redis_server
 from tests.support.web import settings_of
@@ -80,6 +83,26 @@ def start(module: str, *arguments: str, settings: dict[str, str]) -> subprocess.
     return subprocess.run(
         argv, cwd=ROOT, env={**kept, **settings}, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+@sqlite_only
+def test_a_database_without_room_says_so_and_goes_on_when_there_is_some(database: peewee.Database) -> None:
+    bob = cast.assemble().bob
+
+    def fill() -> None:
+        with db.transaction():
+            for _ in range(100):
+                factories.session(bob, "x" * 200)
+
+    pages = database.execute_sql("PRAGMA page_count").fetchone()[0]
+    database.execute_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unavailable) as caught:
+        fill()
+    assert (caught.value.code, "rollback" in caught.value.message) == ("disk_full", False)
+    database.execute_sql("PRAGMA max_page_count = 100000")
+    assert ChatSession.select().count() == 0
+    fill()
+    assert ChatSession.select().count() == 100
 
 
 @sqlite_only
