@@ -2,7 +2,8 @@
 listens, and owns HTTP, server-sent events and reconnecting (ARCHITECTURE decision 5). It knows no meaning of what it carries.
 
 Started as `python -I -S opencode_bridge.py BINARY`, standard library only. The server listens on loopback, with a password that is made
-here and told nobody.
+here and told nobody. This file loads next to nothing, because an agent's start waits for it; `opencode_http` is loaded while the server
+gets ready.
 
 In:  {type: request, id, method, path, body?}
 Out: {type: refused, paths} and the end, where the working directory configures the server · {type: ready} once, when events flow ·
@@ -12,147 +13,37 @@ Out: {type: refused, paths} and the end, where the working directory configures 
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import os
-import re
-import secrets
-import signal
-import subprocess
 import sys
-import threading
-from typing import Any
 
-Line = dict[str, Any]
-
-LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
-ANSWER_SECONDS = 60.0
-EVENT_SILENCE_SECONDS = 60.0
-"""Longest silence of the event stream; the server beats every 10 s."""
-RECONNECT_SECONDS = 0.2
-PATIENCE_SECONDS = 1.0
 SETTINGS = (".opencode", "opencode.json", "opencode.jsonc")
 """What the server (1.18.33) reads of its working directory, and runs the plugins of, whatever it is told."""
-UNTOLD = ("server.heartbeat", "file.watcher.updated", "lsp.updated", "lsp.client.diagnostics", "plugin.added")
-"""Events that no one needs."""
-
-
-class Bridge:
-    """One server and its client."""
-
-    def __init__(self, binary: str) -> None:
-        password = secrets.token_hex(24)
-        self._headers = {
-            "Authorization": "Basic " + base64.b64encode(f"opencode:{password}".encode()).decode(),
-            "Content-Type": "application/json",
-        }
-        self._writing = threading.Lock()
-        self._port = 0
-        self._listens = threading.Event()
-        self._server = subprocess.Popen(
-            [binary, "serve", "--hostname", "127.0.0.1", "--port", "0"],
-            env={**os.environ, "OPENCODE_SERVER_PASSWORD": password},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        )
-
-    def run(self) -> int:
-        """Serve until the server ends or nobody speaks to us any more; returns the server's exit code."""
-        signal.signal(signal.SIGTERM, lambda *_: self._end())
-        for target in (self._watch_output, self._follow_events, self._take_requests):
-            threading.Thread(target=target, daemon=True).start()
-        code = self._server.wait()
-        self._writing.acquire(timeout=PATIENCE_SECONDS)  # for good: no line is cut by our end
-        return code
-
-    def _end(self) -> None:
-        """End the server; one that is waiting to try a call again does not listen, and is killed."""
-        self._server.terminate()
-        killer = threading.Timer(PATIENCE_SECONDS, self._server.kill)
-        killer.daemon = True
-        killer.start()
-
-    def _watch_output(self) -> None:
-        """Find out where the server listens; a request before that would never be answered. What it prints goes to stderr."""
-        assert self._server.stdout is not None  # noqa: S101 - asked for above
-        for line in self._server.stdout:
-            found = LISTENING.search(line)
-            if found:
-                self._port = int(found[1])
-                self._listens.set()
-            sys.stderr.buffer.write(line)
-            sys.stderr.flush()
-
-    def _take_requests(self) -> None:
-        for line in sys.stdin.buffer:
-            try:
-                request = json.loads(line)
-                self._listens.wait()
-                self._tell(self._answer(request))
-            except (ValueError, KeyError, TypeError):
-                sys.stderr.write("a line was not understood\n")
-        self._end()
-
-    def _answer(self, request: Line) -> Line:
-        body = json.dumps(request["body"]).encode() if "body" in request else b""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_SECONDS)
-        try:
-            connection.request(request["method"], request["path"], body, self._headers)
-            response = connection.getresponse()
-            told = response.read()
-            return {"type": "response", "id": request["id"], "status": response.status, "body": _parsed(told)}
-        except (OSError, http.client.HTTPException) as error:
-            return {"type": "response", "id": request["id"], "status": 0, "body": f"{type(error).__name__}: {error}"}
-        finally:
-            connection.close()
-
-    def _follow_events(self) -> None:
-        self._listens.wait()
-        connected = False
-        while self._server.poll() is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=EVENT_SILENCE_SECONDS)
-            try:
-                connection.request("GET", "/event", headers=self._headers)
-                for event in _events(connection.getresponse()):
-                    if event.get("type") == "server.connected":
-                        self._tell({"type": "resync" if connected else "ready"})
-                        connected = True
-                    elif event.get("type") not in UNTOLD:
-                        self._tell({"type": "event", "event": {"type": event.get("type"), **event}})
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                sys.stderr.write(f"the events broke off: {error}\n")
-            finally:
-                connection.close()
-            threading.Event().wait(RECONNECT_SECONDS)
-
-    def _tell(self, line: Line) -> None:
-        data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        with self._writing:
-            sys.stdout.buffer.write(data + b"\n")
-            sys.stdout.buffer.flush()
-
-
-def _events(response: http.client.HTTPResponse) -> Any:
-    """Yield the events of a stream; one is one `data:` line."""
-    while line := response.readline():
-        if line.startswith(b"data:"):
-            yield json.loads(line[5:])
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except ValueError:
-        return body.decode("utf-8", "replace")
+IGNORED = (13, 25)
+"""SIGPIPE and SIGXFSZ: Python ignores them, and a child would inherit that."""
 
 
 def main(binary: str) -> int:
     planted = [name for name in SETTINGS if os.path.lexists(name)]
-    if planted:
-        print(json.dumps({"type": "refused", "paths": planted}), flush=True)
-        return 1
-    return Bridge(binary).run() % 256
+    server = None if planted else start(binary)
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from executor.opencode_http import Bridge, refuse
+
+    return refuse(planted) if server is None else Bridge(*server).run() % 256
+
+
+def start(binary: str) -> tuple[int, int, str]:
+    """Start the server; return its process, the descriptor of what it prints, and its password."""
+    password = os.urandom(24).hex()
+    output, inner = os.pipe()
+    pid = os.posix_spawn(
+        binary,
+        [binary, "serve", "--hostname", "127.0.0.1", "--port", "0"],
+        {**os.environ, "OPENCODE_SERVER_PASSWORD": password},
+        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, inner, 1)],
+        setsigdef=IGNORED,
+    )
+    os.close(inner)
+    return pid, output, password
 
 
 if __name__ == "__main__":
