@@ -30,13 +30,13 @@ from tests.support.folder_host import FolderHost, FolderSandboxes
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, rclone_server
 from tests.support.workspace_house import House, tree_of, write
 
-pytestmark = [
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
-    # A connection to the S3 server is left to the collector when a blob is found damaged. Store and stream close theirs, and why
-    # one stays is not known yet: so this is let pass here, and nowhere else.
-    pytest.mark.filterwarnings("ignore:unclosed <socket.*family=2.*raddr=:ResourceWarning"),
-]
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FROZEN = Order("test", frozen=True)
+
+
+# A connection to the S3 server is left to the collector when a blob is found damaged. Store and stream close theirs, and why
+# one stays is not known yet: so this is let pass here, and nowhere else.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.*family=2.*raddr=:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
