@@ -4,13 +4,50 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.domain.failure import Failure, FailureCode
+from app.ports import Readiness
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+[\w.+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """The program of one agent, `title` to people. `least` is the oldest version that its adapter is known to drive. It is the file
+    `given` by the setting of that name, or what `installed` finds; `remedy` says how it gets installed."""
+
+    title: str
+    least: str
+    setting: str
+    remedy: str
+    installed: Callable[[], Path | None]
+    given: Path | None = None
+
+    def find(self) -> Path | None:
+        if self.given is not None:
+            return self.given if self.given.is_file() else None
+        return self.installed()
+
+    def readiness(self, missing: Failure | None) -> Readiness:
+        """Return whether it can start; `missing` is what it would lack then."""
+        found = self.find()
+        if found is None:
+            return Readiness(False, None, self._not_there())
+        version = version_of(found)
+        if version is None:
+            return Readiness(True, None, not_starting(found), str(found))
+        return Readiness(True, version, too_old(self.title, version, self.least) or missing, str(found))
+
+    def _not_there(self) -> Failure:
+        if self.given is None:
+            return Failure(FailureCode.SETUP_FAILED, f"{self.title} is not installed.", self.remedy)
+        remedy = f"Let {self.setting} name {self.title}'s binary, or unset it."
+        return Failure(FailureCode.SETUP_FAILED, f"There is no file {self.given}.", remedy)
 
 
 def version_of(binary: Path) -> str | None:

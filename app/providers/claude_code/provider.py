@@ -25,13 +25,15 @@ from app.domain.capabilities import Capabilities
 from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import is_address, not_starting, too_old, version_of
+from app.providers.binaries import Binary, is_address
 from app.providers.claude_code.identity import conversation_of, prompt_uuid
 from app.providers.claude_code.turn import ClaudeCodeTurn
 
 KIND = "claude-code"
 LEAST = "2.1.197"
 """The oldest version that this adapter is known to drive."""
+
+REMEDY = "Run `make up` (without AGENTS=none), or `pip install claude-agent-sdk` into Paddock's environment."
 
 FOLDER = "/opt/agents/claude-code"
 """Where the sandbox shows the folder of the binary."""
@@ -82,26 +84,19 @@ class ClaudeCodeProvider:
 
     def __init__(self, binary: Path | None = None) -> None:
         """`binary` is looked for where it is not given: in the installed wheel, then on PATH."""
-        self._given = binary
+        self._binary = Binary("Claude Code", LEAST, "PADDOCK_CLAUDE_CODE_PATH", REMEDY, _installed, binary)
         self.capabilities = Capabilities(
             stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
         )
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness:
-        binary = self._find_binary()
-        if binary is None:
-            return Readiness(False, None, self._not_installed())
-        version = version_of(binary)
-        if version is None:
-            return Readiness(True, None, not_starting(binary), str(binary))
-        failure = too_old("Claude Code", version, LEAST) or _missing(settings)
-        return Readiness(True, version, failure, str(binary))
+        return self._binary.readiness(_missing(settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("ANTHROPIC_MODEL") or None
 
     def mounts(self) -> Mapping[str, str]:
-        binary = self._find_binary()
+        binary = self._binary.find()
         return {FOLDER: str(binary.parent)} if binary else {}
 
     def probes(self, launch: Launch) -> Sequence[Probe]:
@@ -120,15 +115,8 @@ class ClaudeCodeProvider:
     def begin(self, launch: Launch) -> Turn:
         return ClaudeCodeTurn(launch)
 
-    def _not_installed(self) -> Failure:
-        message = f"There is no file {self._given}." if self._given else "Claude Code is not installed."
-        remedy = "Run `make up` (without AGENTS=none), or `pip install claude-agent-sdk` into Paddock's environment."
-        if self._given:
-            remedy = "Let PADDOCK_CLAUDE_CODE_PATH name Claude Code's binary, or unset it."
-        return Failure(FailureCode.SETUP_FAILED, message, remedy)
-
     def _argv(self, launch: Launch) -> list[str]:
-        binary = self._find_binary()
+        binary = self._binary.find()
         conversation = conversation_of(launch)
         return [
             f"{FOLDER}/{binary.name if binary else 'claude'}",
@@ -146,11 +134,6 @@ class ClaudeCodeProvider:
             f"--resume={conversation}" if launch.resume else f"--session-id={conversation}",
             *([f"--model={launch.model}"] if launch.model else []),
         ]
-
-    def _find_binary(self) -> Path | None:
-        if self._given is not None:
-            return self._given if self._given.is_file() else None
-        return _installed()
 
 
 def _installed() -> Path | None:

@@ -17,10 +17,9 @@ from pathlib import Path
 import orjson
 
 from app.domain.capabilities import Capabilities
-from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import not_starting, too_old, version_of
+from app.providers.binaries import Binary
 from app.providers.codex_cli.turn import CodexTurn, prompt_mark
 from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 
@@ -93,26 +92,19 @@ class CodexProvider:
 
     def __init__(self, binary: Path | None = None) -> None:
         """`binary` is looked for where it is not given: in the installed wheel, then on PATH."""
-        self._given = binary
+        self._binary = Binary("Codex", LEAST, "PADDOCK_CODEX_PATH", "Run `make agents`.", _installed, binary)
         self.capabilities = Capabilities(
             stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
         )
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness:
-        binary = self._find_binary()
-        if binary is None:
-            return Readiness(False, None, self._not_installed())
-        version = version_of(binary)
-        if version is None:
-            return Readiness(True, None, not_starting(binary), str(binary))
-        failure = too_old("Codex", version, LEAST) or missing("Codex", settings)
-        return Readiness(True, version, failure, str(binary))
+        return self._binary.readiness(missing("Codex", settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
 
     def mounts(self) -> Mapping[str, str]:
-        binary = self._find_binary()
+        binary = self._binary.find()
         return {FOLDER: str(binary.parent.parent)} if binary else {}
 
     def probes(self, launch: Launch) -> Sequence[Probe]:
@@ -122,7 +114,7 @@ class CodexProvider:
         return (Probe(glob, f'"client_id":"{prompt_mark(launch.run_id)}"'),)
 
     def command(self, launch: Launch) -> AgentCommand:
-        binary = self._find_binary()
+        binary = self._binary.find()
         inside = f"{FOLDER}/{binary.parent.name}/{binary.name}" if binary else "codex"
         model = launch.model or DEFAULT_MODEL
         address = launch.settings.get("OPENAI_BASE_URL") or DEFAULT_ADDRESS
@@ -137,16 +129,6 @@ class CodexProvider:
 
     def begin(self, launch: Launch) -> Turn:
         return CodexTurn(launch)
-
-    def _not_installed(self) -> Failure:
-        message = f"There is no file {self._given}." if self._given else "Codex is not installed."
-        remedy = "Run `make agents`." if not self._given else "Let PADDOCK_CODEX_PATH name Codex's binary, or unset it."
-        return Failure(FailureCode.SETUP_FAILED, message, remedy)
-
-    def _find_binary(self) -> Path | None:
-        if self._given is not None:
-            return self._given if self._given.is_file() else None
-        return _installed()
 
 
 def _installed() -> Path | None:

@@ -15,10 +15,9 @@ from pathlib import Path
 import orjson
 
 from app.domain.capabilities import Capabilities
-from app.domain.failure import Failure, FailureCode
 from app.domain.turn import AgentCommand, Launch, Probe
 from app.ports import Readiness, Turn
-from app.providers.binaries import not_starting, too_old, version_of
+from app.providers.binaries import Binary
 from app.providers.openai_settings import DEFAULT_ADDRESS, DEFAULT_MODEL, missing
 from app.providers.opencode.turn import OpenCodeTurn
 from app.providers.opencode.wire import LANE
@@ -69,26 +68,19 @@ class OpenCodeProvider:
 
     def __init__(self, binary: Path | None = None) -> None:
         """`binary` is looked for where it is not given: where `make agents` puts it, then on PATH."""
-        self._given = binary
+        self._binary = Binary("OpenCode", LEAST, "PADDOCK_OPENCODE_PATH", "Run `make agents`.", _installed, binary)
         self.capabilities = Capabilities(
             stream=True, stop=True, resume=True, human_loop=True, questions=True, todo=True, usage=True, steering=True
         )
 
     def readiness(self, settings: Mapping[str, str]) -> Readiness:
-        binary = self._find_binary()
-        if binary is None:
-            return Readiness(False, None, self._not_installed())
-        version = version_of(binary)
-        if version is None:
-            return Readiness(True, None, not_starting(binary), str(binary))
-        failure = too_old("OpenCode", version, LEAST) or missing("OpenCode", settings)
-        return Readiness(True, version, failure, str(binary))
+        return self._binary.readiness(missing("OpenCode", settings))
 
     def model(self, wanted: str | None, settings: Mapping[str, str]) -> str | None:
         return wanted or settings.get("OPENAI_MODEL") or DEFAULT_MODEL
 
     def mounts(self) -> Mapping[str, str]:
-        binary = self._find_binary()
+        binary = self._binary.find()
         return {FOLDER: str(binary.parent)} if binary else {}
 
     def probes(self, launch: Launch) -> Sequence[Probe]:
@@ -96,7 +88,7 @@ class OpenCodeProvider:
         return (Probe(".local/share/opencode/opencode.db", "SQLite format 3"),) if launch.resume else ()
 
     def command(self, launch: Launch) -> AgentCommand:
-        binary = self._find_binary()
+        binary = self._binary.find()
         inside = f"{FOLDER}/{binary.name}" if binary else "opencode"
         config = orjson.dumps(_config(launch)).decode()
         return AgentCommand(
@@ -114,18 +106,6 @@ class OpenCodeProvider:
 
     def begin(self, launch: Launch) -> Turn:
         return OpenCodeTurn(launch, launch.model or DEFAULT_MODEL)
-
-    def _not_installed(self) -> Failure:
-        message = f"There is no file {self._given}." if self._given else "OpenCode is not installed."
-        remedy = "Run `make agents`."
-        if self._given:
-            remedy = "Let PADDOCK_OPENCODE_PATH name OpenCode's binary, or unset it."
-        return Failure(FailureCode.SETUP_FAILED, message, remedy)
-
-    def _find_binary(self) -> Path | None:
-        if self._given is not None:
-            return self._given if self._given.is_file() else None
-        return _installed()
 
 
 def _config(launch: Launch) -> dict[str, object]:
