@@ -22,6 +22,7 @@ SUBJECTS = (
     "overhead",
     "model_proxy",
     "executor_memory",
+    "portal",
 )
 RESULTS = Path(__file__).resolve().parent / "results"
 
