@@ -23,12 +23,13 @@ CONTINUE_MESSAGE = "Continue with the task where you left off. What was already 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """What a person answered to an agent that was stopped while it waited. `subject` is what was asked: a question's text, or
-    the tool and its input; `reply` as in `human_loop.resolved`."""
+    the tool and its input; `questions` and `reply` as in `human_loop.requested` and `human_loop.resolved`."""
 
     request_id: str
     kind: Literal["question", "approval"]
     subject: str
     reply: Mapping[str, Any]
+    questions: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

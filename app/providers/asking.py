@@ -3,7 +3,7 @@ every agent; how a reply is written on its wire is the adapter's, given as `enco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,7 +50,8 @@ class Asking:
     """The open requests of a turn.
 
     `allow_always` is remembered for the tool and the rest of the run: where the policy says `ask` again, the answer is allow.
-    A `deny` of the policy still holds, because the policy is asked first each time.
+    A `deny` of the policy still holds, because the policy is asked first each time. What a person answered while the agent was gone
+    answers its next question of the same words, once: nobody is asked the same twice.
     """
 
     def __init__(self, launch: Launch, outbox: Outbox, encode: Encode) -> None:
@@ -58,11 +59,17 @@ class Asking:
         self._judged: dict[str, Request] = {}  # at the policy, by the agent's id
         self._open: dict[str, Request] = {}  # at a person, by ours
         self._allowed_tools = set(launch.allowed_tools)
+        self._answered = [answer for answer in (launch.resume.answers if launch.resume else ()) if answer.questions]
 
     def ask(self, request: Request) -> None:
         """Take a new request of the agent."""
         if request.kind == "question":
-            self._ask_person(request, rule=None)
+            known = next((each for each in self._answered if _words(each.questions) == _words(request.questions)), None)
+            if known is None:
+                self._ask_person(request, rule=None)
+            else:
+                self._answered.remove(known)
+                self._reply(request, _reply_of(request, known.reply))
             return
         self._judged[request.id] = request
         key = f"policy:{self._launch.attempt}:{request.id}"
@@ -89,16 +96,15 @@ class Asking:
         request = self._open.pop(str(control.get("requestId")), None)
         if request is None:
             return
-        decision, message = control.get("decision"), control.get("message") or ""
-        answers = {str(key): _texts(value) for key, value in (control.get("answers") or {}).items()}
-        allowed = bool(answers) if request.kind == "question" else decision in {"allow", "allow_always"}
+        decision, message = control.get("decision"), control.get("message")
         if decision == "allow_always":
             self._allowed_tools.add(request.tool)
-        said: dict[str, Any] = {"answers": answers} if answers else {"decision": decision}
+        reply = _reply_of(request, control)
+        said: dict[str, Any] = {"answers": reply.answers} if reply.answers else {"decision": decision}
         if message:
             said["message"] = message
         self._resolve(request, "answered", control.get("by"), said, str(control.get("delivery") or "live"))
-        self._reply(request, Reply(allowed, message or ("" if allowed else NO_REPLY_MESSAGE), answers or None))
+        self._reply(request, reply)
 
     def on_expiry(self, control: Mapping[str, Any]) -> None:
         """Take the end of a deadline: the agent is told no."""
@@ -156,6 +162,21 @@ class Asking:
 
     def _public_id(self, provider_id: str) -> str:
         return derived_id("hlr", self._launch.run_id, self._launch.attempt, provider_id)
+
+
+def _reply_of(request: Request, said: Mapping[str, Any]) -> Reply:
+    """Return what the agent is told of what a person said: `decision`, `answers`, `message`."""
+    answers = {str(key): _texts(value) for key, value in (said.get("answers") or {}).items()}
+    allowed = bool(answers) if request.kind == "question" else said.get("decision") in {"allow", "allow_always"}
+    return Reply(allowed, said.get("message") or ("" if allowed else NO_REPLY_MESSAGE), answers or None)
+
+
+def _words(questions: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return what makes questions the same: what is asked, and what there is to choose."""
+    return [
+        (str(each.get("question")), [str(option.get("label")) for option in each.get("options") or ()])
+        for each in questions
+    ]
 
 
 def _texts(value: Any) -> list[str]:

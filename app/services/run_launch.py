@@ -114,7 +114,8 @@ def _answer_row(request: HumanLoopRequest) -> dict[str, Any]:
         subject = " / ".join(str(question["question"]) for question in request.questions or []) or subject
     elif request.tool_call:
         subject = f"{request.tool_call['name']} {orjson.dumps(request.tool_call['input']).decode()}"
-    return {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": _reply_of(request)}
+    row = {"requestId": request.id, "kind": request.kind, "subject": subject, "reply": _reply_of(request)}
+    return {**row, "questions": request.questions} if request.questions else row
 
 
 def _reply_of(request: HumanLoopRequest) -> Mapping[str, Any] | None:
@@ -129,7 +130,13 @@ def recall(run: AgentRun, settings: Mapping[str, str]) -> Launch:
     point = None
     if resume:
         answers = tuple(
-            Answered(answer["requestId"], answer["kind"], answer["subject"], answer["reply"])
+            Answered(
+                answer["requestId"],
+                answer["kind"],
+                answer["subject"],
+                answer["reply"],
+                tuple(answer.get("questions") or ()),
+            )
             for answer in resume.get("answers") or []
         )
         point = ResumePoint(resume["conversationId"], resume["hasPrompt"], answers, tuple(row.get("told") or ()))

@@ -187,6 +187,27 @@ def test_a_question_is_answered_to_an_agent_that_was_stopped(world: World) -> No
 
 
 @sqlite_only
+def test_a_stopped_agent_that_asks_its_question_again_has_the_answer_and_nobody_is_asked_twice(world: World) -> None:
+    asked = "/ask Which colour? | Red | Blue"
+    run = stopped(world, f"{asked}\n/ask Which colour? | Red | Green\n{asked}\n{asked}")
+    answer(world, request_of(run), human_loop.Reply(answers={"q1": ["Blue"]}))
+    run = world.drive()
+    assert [option["label"] for option in request_of(run).questions[0]["options"]] == ["Red", "Green"]  # is another one
+    answer(world, request_of(run), human_loop.Reply(answers={"q1": ["Green"]}))
+    run = world.drive()
+    assert run.status == RunStatus.WAITING_HUMAN  # the one after that is new
+    assert HumanLoopRequest.select().where(HumanLoopRequest.run_id == run.id).count() == 3
+    answer(world, request_of(run), human_loop.Reply(answers={"q1": ["Red"]}))
+    run = world.drive()
+    said = [event.data["text"] for event in world.events(run.id) if event.type == "message.stop"]
+    assert (run.status, [text for text in said if "answered" in text]) == (
+        "succeeded",
+        [f"You answered: {colour}" for colour in ("Blue", "Green", "Blue", "Red")],
+    )
+    assert check(run.id, world.container.stream) == []
+
+
+@sqlite_only
 def test_a_stop_ends_a_run_whose_sandbox_was_stopped_without_starting_it(world: World) -> None:
     run = stopped(world, "/approve go on?")
     with db.transaction():
