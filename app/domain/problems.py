@@ -199,6 +199,9 @@ PROBLEMS: dict[str, Problem] = {
         503, "The receiver of a webhook did not take it.", "Look at the receiver; it is tried again."
     ),
     "store_unavailable": Problem(503, "The object store does not answer.", "Try again; look at `make status`."),
+    "sandbox_refused": Problem(
+        503, "The sandbox could not do it; it goes on, and so do its files.", "Try again; look at its log."
+    ),
     "sandbox_unavailable": Problem(503, "The sandbox does not answer.", "Try again in a moment."),
     "login_closed": Problem(
         503, "Logging in is closed while its limiter is down.", "Try again; look at `make status`."

@@ -210,7 +210,8 @@ class SessionWorkers:
                 return False
             error = f"{refused.code}: {refused.message}"
         except (ExecutorError, OSError) as failed:
-            error = f"sandbox_lost: {text_of(failed)}"
+            answered = isinstance(failed, ExecutorError) and failed.kind == "http"
+            error = f"{'sandbox_refused' if answered else 'sandbox_lost'}: {text_of(failed)}"
         worker_rows.clear_wish(worker, error)
         return True
 

@@ -60,6 +60,19 @@ def test_a_sync_that_fails_leaves_the_worker_running_and_counts_as_failed(
 
 
 @sqlite_only
+@pytest.mark.parametrize(("status", "code"), [(500, "sandbox_refused"), (0, "sandbox_lost")])
+def test_who_wished_for_a_sync_that_fails_hears_whether_the_sandbox_answered(
+    world: World, session: ChatSession, proxy: FaultProxy, status: int, code: str
+) -> None:
+    workers = world.container.session_workers
+    proxy.fail("/workspace/sync", times=-1, status=status)
+    workers.wish(session.id, "sync")
+    assert workers.grant_wishes() == 1
+    row = worker_rows.get(session.id)
+    assert (row.status, str(row.wish_error).partition(":")[0]) == ("running", code)
+
+
+@sqlite_only
 @pytest.mark.parametrize("status", [500, 0])
 def test_one_passing_failure_of_each_path_goes_unnoticed(
     world: World, session: ChatSession, proxy: FaultProxy, status: int
