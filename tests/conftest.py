@@ -17,6 +17,7 @@ import pytest
 
 from app import db
 from tests.support import capability_table, verdicts
+from tests.support.model_server import ModelServer
 from tests.support.postgres import PostgresMissing, PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
 from tests.support.verdicts import figures, pytest_addoption
@@ -46,6 +47,13 @@ def missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    """A scripted model server, for all protocols that agents speak."""
+    with ModelServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

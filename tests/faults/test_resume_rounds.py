@@ -54,12 +54,6 @@ ASKING = "The word is {word}. [[text:I ask.]][[bash:echo {word} >> asked.txt]]"
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def world(tmp_path: Path, database_url: str, redis_url: str, model: ModelServer) -> Iterator[World]:
     agent = {"anthropic_base_url": model.url, "anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5"}
     quick = {"retry_delay_ms": 1.0, "executor_retry_delay_ms": 1, "stop_grace_seconds": 0.3}

@@ -49,12 +49,6 @@ def people(settings: Settings, database: peewee.Database) -> Cast:
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def proxy(settings: Settings, model: ModelServer) -> Iterator[Proxy]:
     with proxying(settings, model.url) as running:
         yield running

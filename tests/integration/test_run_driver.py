@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from app.services.run_attempt import now_draft
 from app.services.run_creation import add_command
 from app.services.waiting_reason import waiting_for
 from tests.support.waiting import eventually
-from tests.support.world import World, open_world
+from tests.support.world import World, driven, open_world
 
 
 @pytest.fixture
@@ -38,27 +36,6 @@ def world(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[World]:
 
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@contextmanager
-def driven(world: World) -> Iterator[None]:
-    """Drive whatever is claimable in another thread as long as the block lasts."""
-    done = threading.Event()
-
-    def drive() -> None:
-        with db.connection():
-            while not done.wait(0.01):
-                claim = world.claim()
-                if claim is not None:
-                    world.driver(claim).drive()
-
-    thread = threading.Thread(target=drive)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def finished(world: World, run: AgentRun) -> AgentRun:

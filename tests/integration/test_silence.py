@@ -22,12 +22,6 @@ LIMIT = 1.0
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def limit() -> float:
     return LIMIT
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,18 +24,12 @@ from tests.support.journals import logged, starts_of, stepped_once
 from tests.support.model_server import ModelServer
 from tests.support.waiting import eventually
 from tests.support.web import Web
-from tests.support.world import World, open_world
+from tests.support.world import World, driven, open_world
 from web import create_app
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MARK = {"Authorization": "Bearer pdk_world"}
 SLOW = "/slow 40 50"
-
-
-@pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -52,27 +44,6 @@ def world(tmp_path: Path, database_url: str, redis_url: str, model: ModelServer)
 @pytest.fixture
 def web(world: World) -> Web:
     return Web(create_app(world.container), world.container, web_support.SilentBell())
-
-
-@contextmanager
-def driven(world: World) -> Iterator[None]:
-    """Drive whatever is claimable in another thread as long as the block lasts."""
-    done = threading.Event()
-
-    def drive() -> None:
-        with db.connection():
-            while not done.wait(0.01):
-                claim = world.claim()
-                if claim is not None:
-                    world.driver(claim).drive()
-
-    thread = threading.Thread(target=drive)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def speaking(world: World, prompt: str = SLOW, **more: Any) -> AgentRun:

@@ -120,6 +120,27 @@ def with_own_connection(work: Callable[[], object]) -> None:
         work()
 
 
+@contextmanager
+def driven(world: World) -> Iterator[None]:
+    """Drive whatever is claimable in another thread as long as the block lasts."""
+    done = threading.Event()
+
+    def drive() -> None:
+        with db.connection():
+            while not done.wait(0.01):
+                claim = world.claim()
+                if claim is not None:
+                    world.driver(claim).drive()
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def yes(request: HumanLoopRequest) -> human_loop.Reply:
     """Allow an approval; choose the first option of each question."""
     if request.kind == "approval":

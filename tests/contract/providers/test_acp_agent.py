@@ -21,12 +21,6 @@ ACP = SUBJECTS["acp"]
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def driver() -> Iterator[PipeDriver]:
     with tempfile.TemporaryDirectory(prefix="pdk-acp-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         yield PipeDriver(ACP.make(), Path(folder))

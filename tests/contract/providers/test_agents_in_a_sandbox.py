@@ -40,12 +40,6 @@ def provider(request: pytest.FixtureRequest) -> Provider:
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def sandboxes(tmp_path: Path, sandbox_mode: str, model: ModelServer) -> Iterator[LocalSandboxes]:
     peer = model.url.removeprefix("http://") if sandbox_mode == "bubblewrap" else None
     with local_sandboxes(tmp_path / "sandboxes", sandbox_mode, only_peer=peer) as made:

@@ -19,12 +19,6 @@ CODEX = SUBJECTS["codex-cli"]
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def driver() -> Iterator[PipeDriver]:
     with tempfile.TemporaryDirectory(prefix="pdk-codex-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         yield PipeDriver(CODEX.make(), Path(folder))

@@ -46,12 +46,6 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def one_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCode's pauses are 2, 4 and 8 s, and no server is there that could ask for shorter ones: here its adapter gives up behind the
     first, as Claude Code does by a setting. All of them are taken where a server answers with an error."""

@@ -20,12 +20,6 @@ OPENCODE = SUBJECTS["opencode"]
 
 
 @pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
 def driver() -> Iterator[PipeDriver]:
     with tempfile.TemporaryDirectory(prefix="pdk-opencode-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         yield PipeDriver(OPENCODE.make(), Path(folder))
