@@ -409,7 +409,9 @@ def test_a_call_whose_proxy_was_killed_is_closed_by_the_next_one(
         (call,) = calls_of(run)
     assert call.state in ("lost", "cut")  # it may have seen its client go before it died
     assert call.input == 100
-    assert call.output == (1 if call.state == "lost" else 6)  # of the text before the gate nobody told but a token
+    assert (
+        call.output in {"cut": (6,), "lost": (1, 6)}[call.state]
+    )  # told is a token; the text before the gate may be counted by then
 
 
 @sqlite_only
