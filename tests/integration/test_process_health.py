@@ -17,7 +17,7 @@ import redis
 from app.adapters.dramatiq_bell import RUNS_QUEUE, make_broker
 from app.adapters.redis_process_board import KEY, RedisProcessBoard
 from app.ports import ProcessReport
-from app.services import holders, process_health, runs
+from app.services import holders, process_health, run_claims
 from app.services.process_health import Reporter
 from app.services.progress import Progress
 from app.services.run_worker import RunWorker
@@ -206,7 +206,7 @@ def test_a_claim_loop_that_raises_is_stuck_until_claiming_works(
             raise RuntimeError("no such column")
 
         with monkeypatch.context() as patched:
-            patched.setattr(runs, "claim_next", broken)
+            patched.setattr(run_claims, "take_next", broken)
             for _ in range(2):
                 with pytest.raises(RuntimeError):
                     worker.drive_until_idle()
