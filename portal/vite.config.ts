@@ -4,6 +4,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
 
+const GRAMMAR = "grammar-";
 const server = process.env["PADDOCK_URL"] ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
@@ -11,8 +12,11 @@ export default defineConfig({
     react(),
     tailwindcss(),
     VitePWA({
-      registerType: "autoUpdate",
+      strategies: "injectManifest",
+      srcDir: "src/worker",
+      filename: "sw.ts",
       injectRegister: null, // main.tsx does: the policy of the page allows no script in the document
+      includeManifestIcons: false,
       manifest: {
         name: "Paddock",
         short_name: "Paddock",
@@ -31,11 +35,15 @@ export default defineConfig({
           { src: "/icons/512.png", sizes: "512x512", type: "image/png", purpose: "maskable" },
         ],
       },
-      workbox: {
-        inlineWorkboxRuntime: true,
-        sourcemap: false,
-        globPatterns: ["index.html", "assets/*.{js,css}", "icons/*"],
-        navigateFallbackAllowlist: [/^\/$/, /^\/chats\//, /^\/(inbox|account)$/], // everything else is the server's to answer
+      injectManifest: {
+        // all that the page is made of but the grammars of languages, two thirds of it and asked for by few
+        globPatterns: ["index.html", "assets/*.{js,css}"],
+        globIgnores: [`assets/${GRAMMAR}*`],
+        manifestTransforms: [
+          (entries) => ({
+            manifest: entries.map((entry) => ({ ...entry, url: entry.url === "index.html" ? "/" : `/${entry.url}` })),
+          }),
+        ],
       },
     }),
   ],
@@ -43,6 +51,12 @@ export default defineConfig({
     target: "es2023",
     assetsInlineLimit: 0, // what is not a file of its own would have to be allowed in the policy of the page
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        chunkFileNames: ({ moduleIds }) =>
+          `assets/${moduleIds.some((id) => id.includes("/langs/")) ? GRAMMAR : ""}[name]-[hash].js`,
+      },
+    },
   },
   server: { proxy: { "/api": server, "/login": server, "/ws": { target: server, ws: true } } },
   test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },

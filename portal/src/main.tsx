@@ -57,4 +57,6 @@ createRoot(root).render(
     </QueryClientProvider>
   </StrictMode>,
 );
-if (import.meta.env.PROD && "serviceWorker" in navigator) void navigator.serviceWorker.register("/sw.js");
+// when the page is there: the worker's parts are not to come before those that are looked at
+if (import.meta.env.PROD && "serviceWorker" in navigator)
+  window.addEventListener("load", () => void navigator.serviceWorker.register("/sw.js"));

@@ -28,16 +28,24 @@ FLAGS = (
 )
 
 
+NO_WORKER = "Service Worker registration blocked by Playwright"
+"""What is said in place of the page, each time it is loaded, where `service_workers` is "block"."""
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests; each page has a context of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_program(), headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def chromium_program() -> str:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         missing("needs Chromium: make machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
-        yield browser
-        browser.close()
+    return str(program)
 
 
 def needs_portal() -> None:
@@ -72,7 +80,7 @@ class Watch:
         self.complaints = [each for each in self.complaints if text not in each]
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and message.text != NO_WORKER:
             self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
 
     def _request(self, request: Request) -> None:
@@ -90,9 +98,14 @@ def watch(running: Stack) -> Iterator[Watch]:
 
 @pytest.fixture
 def context(chromium: Browser, running: Stack, watch: Watch) -> Iterator[BrowserContext]:
-    """A browser of somebody new; English, wide, light."""
+    """A browser of somebody new; English, wide, light. Its pages come from the server: what the service worker does is the subject of
+    test_installed.py."""
     made = chromium.new_context(
-        base_url=running.url, locale="en-US", viewport={"width": 1440, "height": 900}, color_scheme="light"
+        base_url=running.url,
+        locale="en-US",
+        viewport={"width": 1440, "height": 900},
+        color_scheme="light",
+        service_workers="block",
     )
     watch.over(made)
     yield made
@@ -114,14 +127,17 @@ def page(context: BrowserContext, running: Stack) -> Page:
 @pytest.fixture
 def elsewhere(chromium: Browser, running: Stack, watch: Watch) -> Iterator[Page]:
     """A page of the owner in another browser, which has never been here."""
-    made = chromium.new_context(base_url=running.url, locale="en-US", viewport={"width": 1440, "height": 900})
+    made = chromium.new_context(
+        base_url=running.url, locale="en-US", viewport={"width": 1440, "height": 900}, service_workers="block"
+    )
     watch.over(made)
     yield sign_in(made, running)
     made.close()
 
 
-def sign_in(context: BrowserContext, running: Stack) -> Page:
+def sign_in(context: BrowserContext, running: Stack, origin: str | None = None) -> Page:
     """Sign the owner in without the page that asks, and return a new page."""
-    answer = context.request.post("/api/auth/login", data={"token": running.token}, headers={"Origin": running.url})
+    headers = {"Origin": origin or running.url}
+    answer = context.request.post("/api/auth/login", data={"token": running.token}, headers=headers)
     assert answer.ok, answer.text()
     return context.new_page()

@@ -2,6 +2,9 @@ import type { components } from "./schema";
 
 type Told = components["schemas"]["Problem"];
 
+/** What proxies say where the server is away. */
+const AWAY: readonly number[] = [502, 503, 504];
+
 /** An error as the server tells it (RFC 9457), or one of the way there. `remedy` is for the person. */
 export class Problem extends Error {
   readonly code: string;
@@ -25,6 +28,12 @@ export function problemOf(thrown: unknown, status = 0): Problem {
   if (isTold(thrown)) return new Problem(thrown);
   const detail = thrown instanceof Error ? thrown.message : String(thrown);
   return new Problem({ code: status === 0 ? "no_answer" : "no_problem", status, detail });
+}
+
+/** Whether nothing of Paddock answered: nobody at all, or what stands before it. */
+export function isAway(error: unknown): boolean {
+  const { status, code } = problemOf(error);
+  return status === 0 || (code === "no_problem" && AWAY.includes(status));
 }
 
 function isTold(value: unknown): value is Told {

@@ -1,10 +1,9 @@
-import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { Suspense } from "react";
 import { Route, Switch } from "wouter";
 import { problemOf } from "../api/problem";
-import { meQuery } from "../api/queries";
 import { LoginPage } from "../auth/LoginPage";
+import { useMe } from "../auth/use_me";
 import { FirstChat } from "../history/FirstChat";
 import { OpenChat } from "../history/OpenChat";
 import { ProblemNote } from "../ui/ProblemNote";
@@ -16,13 +15,13 @@ const AccountPage = view(() => import("../account/AccountPage"));
 
 export function App() {
   const { t } = useTranslation();
-  const me = useQuery(meQuery);
-  if (me.isPending) return <p className="sr-only">{t("app.loading")}</p>;
-  if (me.error && (me.data === undefined || problemOf(me.error).status === 401)) {
-    if (problemOf(me.error).status === 401) return <LoginPage />;
+  const { me, reason, askAgain } = useMe();
+  if (reason && problemOf(reason).status === 401) return <LoginPage />;
+  if (me === undefined) {
+    if (reason === null) return <p className="sr-only">{t("app.loading")}</p>;
     return (
       <main tabIndex={-1} className="mx-auto max-w-md p-6">
-        <ProblemNote error={me.error} onRetry={() => void me.refetch()} />
+        <ProblemNote error={reason} onRetry={askAgain} />
       </main>
     );
   }

@@ -6,6 +6,7 @@ import { answered, api, keyed } from "../api/client";
 import { meQuery } from "../api/queries";
 import { LanguageSwitch } from "../app/LanguageSwitch";
 import { ThemeSwitch } from "../app/ThemeSwitch";
+import { dropDrafts } from "../chat/drafts";
 import { Button } from "../ui/Button";
 import { Icon } from "../ui/Icon";
 import { ProblemNote } from "../ui/ProblemNote";
@@ -15,7 +16,10 @@ export function AccountMenu() {
   const me = useQuery(meQuery);
   const logout = useMutation({
     mutationFn: () => answered(api.POST("/api/auth/logout", { params: keyed() })),
-    onSuccess: () => window.location.assign("/"), // nothing of this person stays in the page
+    onSuccess: () => {
+      dropDrafts();
+      window.location.assign("/"); // nothing of this person stays in the page
+    },
   });
   return (
     <Popover.Root>

@@ -12,6 +12,12 @@ export function useDraft(chatId: string): [string, (text: string) => void] {
   return [text, change];
 }
 
+/** Leaves nothing of what was typed in this browser: whoever typed it goes. */
+export function dropDrafts(): void {
+  const drafts = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
+  for (const name of drafts) localStorage.removeItem(name);
+}
+
 function keep(name: string, text: string): void {
   try {
     if (text === "") localStorage.removeItem(name);

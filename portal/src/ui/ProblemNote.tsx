@@ -1,5 +1,5 @@
 import { useTranslation } from "react-i18next";
-import { problemOf } from "../api/problem";
+import { isAway, problemOf } from "../api/problem";
 import { Button } from "./Button";
 
 interface Props {
@@ -11,7 +11,7 @@ interface Props {
 export function ProblemNote({ error, onRetry }: Props) {
   const { t } = useTranslation();
   const problem = problemOf(error);
-  const unanswered = problem.status === 0;
+  const unanswered = isAway(problem);
   return (
     <div role="alert" className="flex flex-col gap-1 rounded-md border border-bad bg-bad-soft px-4 py-3">
       <p className="font-medium text-bad">{unanswered ? t("problem.noAnswer") : problem.message}</p>
