@@ -161,9 +161,10 @@ class Agent:
     # --- tools
 
     def do_write(self, argument: str) -> None:
-        path, _, text = argument.partition(" ")
+        path, _, told = argument.partition(" ")
+        text = told.replace("\\n", "\n")
         call = self._tool("Write", "edit", f"Write {path}", {"path": path, "content": text})
-        self._guarded(call, lambda: self._write(path, text.replace("\\n", "\n")))
+        self._guarded(call, lambda: self._write(path, text))
 
     def do_read(self, path: str) -> None:
         call = self._tool("Read", "read", f"Read {path}", {"path": path})

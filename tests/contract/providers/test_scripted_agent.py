@@ -45,8 +45,9 @@ def test_plain_text_is_echoed_in_several_deltas(driver: PipeDriver) -> None:
 
 
 def test_an_allowed_write_writes_the_file(driver: PipeDriver) -> None:
-    played = driver.play(launch("/write /workspace/notes/a.txt hi there"), policy=ask_all, person=always("allow"))
-    assert (driver.workspace / "notes/a.txt").read_text() == "hi there\n"
+    played = driver.play(launch(r"/write /workspace/notes/a.txt hi\nthere"), policy=ask_all, person=always("allow"))
+    assert (driver.workspace / "notes/a.txt").read_text() == "hi\nthere\n"
+    assert played.of("tool.call")[0]["input"]["content"] == "hi\nthere"  # what was asked is what was written
     assert played.of("tool.result")[0]["status"] == "ok"
     asked, resolved = played.of("human_loop.requested")[0], played.of("human_loop.resolved")[0]
     assert asked["kind"] == "approval"
