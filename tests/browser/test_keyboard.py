@@ -143,8 +143,10 @@ def rename_the_chat(page: Page, keys: Keys) -> None:
     expect(named).to_be_focused()
     keys.tab_to(page.get_by_role("button", name="Actions for Named by hand"))
     keys.press("Enter")
-    page.get_by_role("menuitem", name="Delete").wait_for()
-    keys.press("End", "Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()  # a menu takes keys a moment after it is seen
+    keys.press("End")
+    expect(page.get_by_role("menuitem", name="Delete")).to_be_focused()
+    keys.press("Enter")
     expect(page.get_by_role("dialog", name="Delete “Named by hand”?")).to_be_visible()
     keys.press("Escape")
     expect(page.get_by_role("button", name="Actions for Named by hand")).to_be_focused()
