@@ -24,8 +24,10 @@ export function ChatHeader({ chatId, run, isAtWork, onStop }: Props) {
   useShortcut("Escape", t("chat.stop"), onStop);
   return (
     <header className="flex h-[54px] flex-none items-center gap-3 border-b border-line px-5">
-      <h1 className="truncate text-lg font-semibold">{title === "" ? t("history.untitled") : title}</h1>
-      {run && <RunState status={run.status} isSpoken />}
+      <div className="flex min-w-0 items-center gap-3 max-sm:flex-col max-sm:items-start max-sm:gap-0">
+        <h1 className="max-w-full truncate text-lg font-semibold">{title === "" ? t("history.untitled") : title}</h1>
+        {run && <RunState status={run.status} isSpoken />}
+      </div>
       <div className="ml-auto flex flex-none items-center gap-2">
         {isAtWork && (
           <Button look="danger" disabled={isStopping} onClick={onStop}>

@@ -59,7 +59,7 @@ export function ChatPage({ chatId }: { chatId: string }) {
           wanted={wanted}
           onRetry={send}
         />
-        <div className="mx-auto w-full max-w-[800px] px-5 empty:hidden max-sm:px-3">
+        <div className="mx-auto w-full max-w-[800px] px-5 pb-1.5 empty:hidden xl:max-w-[848px] xl:px-11 max-sm:px-3">
           {error && <ProblemNote error={error} onRetry={earlier.error ? earlier.retry : undefined} />}
           {atWork?.waitingFor && <WaitingLine waitingFor={atWork.waitingFor} />}
         </div>

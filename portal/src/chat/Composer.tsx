@@ -48,7 +48,7 @@ export function Composer({ chatId, isBusy, isFirst, onSend, onTell, onEscape }: 
     }
   };
   return (
-    <form className="px-5 pb-4 max-sm:px-3" onSubmit={submit}>
+    <form className="px-5 pb-4 xl:px-11 max-sm:px-3" onSubmit={submit}>
       <div className="mx-auto flex max-w-[760px] flex-col gap-2 rounded-lg border border-strong-line bg-panel p-3 shadow-soft has-[textarea:focus-visible]:border-accent has-[textarea:focus-visible]:outline-1 has-[textarea:focus-visible]:outline-accent">
         <textarea
           ref={field}

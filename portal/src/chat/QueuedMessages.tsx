@@ -22,7 +22,10 @@ export function QueuedMessages({ chatId, runs }: Props) {
     setPulled(undefined);
   };
   return (
-    <section aria-label={t("queue.title")} className="mx-auto w-full max-w-[800px] px-5 pb-2 max-sm:px-3">
+    <section
+      aria-label={t("queue.title")}
+      className="mx-auto w-full max-w-[800px] px-5 pb-2 xl:max-w-[848px] xl:px-11 max-sm:px-3"
+    >
       <h2 className="pb-1 text-sm text-muted">{t("queue.waiting", { count: runs.length })}</h2>
       <ol className="flex max-h-40 flex-col gap-1 overflow-auto">
         {runs.map((run, place) => {

@@ -74,7 +74,9 @@ export function ToolCard({ runId, call, below }: Props) {
           <Diff edit={edit} />
         </div>
       ))}
-      {isShown && edits.length === 0 && <ToolInput input={call.input} />}
+      {(isOpen || (isShown && commandIn(call.input) !== call.title)) && edits.length === 0 && (
+        <ToolInput input={call.input} />
+      )}
       {isShown && <ToolOutput runId={runId} call={call} />}
       {calls.length > 0 && (
         <div className="flex flex-col gap-2 border-t border-line bg-sunken p-3 pl-6">
@@ -90,14 +92,18 @@ export function ToolCard({ runId, call, below }: Props) {
 /** A command as one writes it; of anything else, all that was given. */
 function ToolInput({ input }: { input: unknown }) {
   if (input == null) return null;
-  const command = typeof input === "object" && "command" in input ? input.command : undefined;
-  const isCommand = typeof command === "string";
+  const command = commandIn(input);
   return (
     <div className="border-t border-line p-2">
       <CodeBlock
-        code={shownText(isCommand ? command : JSON.stringify(input, null, 2))}
-        language={isCommand ? "bash" : "json"}
+        code={shownText(command ?? JSON.stringify(input, null, 2))}
+        language={command === undefined ? "json" : "bash"}
       />
     </div>
   );
+}
+
+function commandIn(input: unknown): string | undefined {
+  const command = typeof input === "object" && input !== null && "command" in input ? input.command : undefined;
+  return typeof command === "string" ? command : undefined;
 }

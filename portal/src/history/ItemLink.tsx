@@ -24,7 +24,7 @@ export function ItemLink({ chat }: { chat: Chat }) {
       <time dateTime={chat.updatedAt} className="text-sm text-muted">
         {shortTime(chat.updatedAt, i18n.language)}
       </time>
-      <span className="flex min-w-0 items-center gap-1.5 text-sm text-muted">
+      <span className="col-span-2 flex min-w-0 items-center gap-1.5 text-sm text-muted group-focus-within:pr-5 group-hover:pr-5 pointer-coarse:pr-5">
         {mark !== "none" && <Dot tone={mark} />}
         {mark !== "none" && <span className="whitespace-nowrap">{t(`mark.${mark}`)}</span>}
         {chat.unread && (

@@ -45,14 +45,14 @@ export function RequestCard({ asked, resolution, children }: Props) {
       onKeyDown={onKeyDown}
       tabIndex={known ? -1 : 0}
       data-request={asked.requestId}
-      className={`flex flex-col gap-2 rounded-md border px-4 py-3 ${known ? "border-line bg-panel" : "border-warn-line bg-warn-soft"}`}
+      className={`flex rounded-md border px-4 ${known ? "flex-wrap items-start gap-x-3 gap-y-1 border-line bg-panel py-2" : "flex-col gap-2 border-warn-line bg-warn-soft py-3"}`}
     >
-      <h3 id={titleId} className={`flex items-center gap-2 font-semibold ${known ? "text-muted" : "text-warn"}`}>
+      <h3 id={titleId} className={`flex items-center gap-2 ${known ? "text-muted" : "font-semibold text-warn"}`}>
         <Icon name={isApproval ? "warn" : "ask"} />
         {isApproval ? t("ask.approval") : t("ask.question")}
       </h3>
-      {children}
-      {known && isApproval && <p className="break-words">{shownText(asked.title)}</p>}
+      {!known && children}
+      {known && isApproval && <p className="min-w-40 flex-1 break-words">{shownText(asked.title)}</p>}
       {!known && asked.rule != null && asked.rule !== "" && (
         <p className="text-sm text-muted">{t("ask.rule", { rule: shownText(asked.rule) })}</p>
       )}
@@ -70,6 +70,7 @@ export function RequestCard({ asked, resolution, children }: Props) {
           <WaitHint asked={asked} />
         </>
       )}
+      {known && children && <div className="basis-full">{children}</div>}
     </section>
   );
 }

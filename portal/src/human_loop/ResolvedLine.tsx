@@ -20,7 +20,7 @@ export function ResolvedLine({ asked, resolution, isDuplicate }: Props) {
   const closed = OUTCOMES.find((each) => each === outcome);
   const questions = new Map((asked.questions ?? []).map(({ id, question }) => [id, question]));
   return (
-    <div role="status" className="flex flex-col gap-1">
+    <div role="status" className="flex min-w-0 flex-wrap items-baseline gap-x-2 gap-y-1">
       {isDuplicate && <p className="font-medium text-warn">{t("ask.duplicate")}</p>}
       {closed && <p>{t(`ask.${closed}`)}</p>}
       {!closed && decided && <p className="font-medium">{t(`ask.decided.${decided}`)}</p>}

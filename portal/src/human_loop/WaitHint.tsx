@@ -12,11 +12,11 @@ export function WaitHint({ asked }: { asked: Asked }) {
   const now = useNow(LOOK_AGAIN_MS);
   const hint = hintOf(asked, now);
   const seconds = Math.max(0, (now.getTime() - Date.parse(asked.createdAt)) / 1000);
-  const time = spanText(Math.floor(seconds / 15) * 15, i18n.language);
+  const steps = Math.floor(seconds / 15) * 15;
   const isUrgent = hint.says === "long" || hint.says === "overdue";
   return (
     <p className={`text-sm ${isUrgent ? "font-medium text-warn" : "text-muted"}`}>
-      {t("ask.asked", { time })}{" "}
+      {steps === 0 ? t("ask.askedNow") : t("ask.asked", { time: spanText(steps, i18n.language) })}{" "}
       {"deadline" in hint
         ? t(`ask.${hint.says}`, { time: shortTime(hint.deadline, i18n.language) })
         : t(hint.says === "long" ? "ask.long" : "ask.staysOpen")}

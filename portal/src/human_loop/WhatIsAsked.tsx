@@ -14,7 +14,7 @@ export function WhatIsAsked({ asked }: { asked: Asked }) {
   const told = command ?? (isEmpty(input) || edits.length > 0 ? undefined : JSON.stringify(input, null, 2));
   return (
     <>
-      <p className="font-medium break-words">{shownText(asked.title)}</p>
+      {!tellsOnly(asked.title, command) && <p className="font-medium break-words">{shownText(asked.title)}</p>}
       {edits.map((edit, place) => (
         <div key={place} className="overflow-hidden rounded-sm border border-line bg-panel">
           <p className="px-3 py-1 font-mono text-sm break-all">{shownText(edit.path)}</p>
@@ -33,6 +33,11 @@ export function WhatIsAsked({ asked }: { asked: Asked }) {
       {cwd !== undefined && <p className="text-sm text-muted">{t("ask.where", { path: shownText(cwd) })}</p>}
     </>
   );
+}
+
+/** True for a title that is the command once more: it is below, as it would be run. */
+function tellsOnly(title: string, command: string | undefined): boolean {
+  return command !== undefined && title.replace(/^Run: /, "") === command;
 }
 
 function textIn(input: unknown, name: string): string | undefined {

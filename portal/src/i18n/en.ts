@@ -214,6 +214,7 @@ export const en = {
   "ask.orOwn": "Or an answer of your own",
   "ask.own": "Your answer",
   "ask.asked": "Asked {{time}} ago.",
+  "ask.askedNow": "Asked just now.",
   "ask.staysOpen": "It stays open until somebody answers.",
   "ask.long": "Somebody has been waited for more than 5 minutes; the agent does not go on without an answer.",
   "ask.until": "Wanted by {{time}}.",

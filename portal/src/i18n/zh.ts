@@ -213,6 +213,7 @@ export const zh: Record<Key, string> = {
   "ask.orOwn": "或自行填写答案",
   "ask.own": "你的回答",
   "ask.asked": "{{time}}前提出。",
+  "ask.askedNow": "刚刚提出。",
   "ask.staysOpen": "在有人回答之前保持开放。",
   "ask.long": "已等待超过 5 分钟；没有回答，智能体不会继续。",
   "ask.until": "请在 {{time}} 之前回答。",

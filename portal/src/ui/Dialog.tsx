@@ -20,7 +20,7 @@ const SIZES = {
   page: {
     box: "flex h-[min(900px,92dvh)] max-h-none w-[min(1200px,94vw)] max-w-none flex-col max-sm:h-dvh max-sm:w-screen max-sm:rounded-none max-sm:border-0",
     header: "flex flex-wrap items-center gap-3 border-b border-line px-4 py-2.5",
-    title: "min-w-0 flex-1 basis-48 font-mono text-sm font-semibold break-all",
+    title: "min-w-0 flex-1 basis-24 font-mono text-sm font-semibold break-all",
   },
 } as const;
 
@@ -50,7 +50,7 @@ export function Dialog({ title, size = "note", aside, children, onClose }: Props
         <h2 id={titleId} className={look.title}>
           {title}
         </h2>
-        {aside}
+        {aside != null && <div className="ml-auto flex items-center gap-3">{aside}</div>}
       </header>
       {children}
     </dialog>

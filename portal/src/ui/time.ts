@@ -3,7 +3,7 @@ export function shortTime(timestamp: string, language: string, now: Date = new D
   const time = new Date(timestamp);
   const isToday = time.toDateString() === now.toDateString();
   const form: Intl.DateTimeFormatOptions = isToday
-    ? { hour: "2-digit", minute: "2-digit" }
+    ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }
     : { month: "short", day: "numeric" };
   return new Intl.DateTimeFormat(language, form).format(time);
 }
@@ -27,5 +27,7 @@ export function exactTime(timestamp: string, language: string): string {
 
 /** Day and time. */
 export function dayAndTime(timestamp: string, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(timestamp));
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }).format(
+    new Date(timestamp),
+  );
 }

@@ -29,20 +29,17 @@ export default function WorkspaceTab({ sessionId }: PanelProps) {
     ["changes", t("workspace.changes")],
     ["snapshots", t("workspace.snapshots")],
   ] as const;
+  const showsFiles = view === "files" && root.data.entries.length > 0;
   return (
     <div className="flex h-full flex-col gap-3 pt-3">
       <div className="flex flex-col gap-2 px-4">
         <ChoiceGroup label={t("workspace.view")} choices={choices} value={view} onChoose={setView} />
-        <OriginLine origin={root.data} />
+        <div className="flex min-h-8 items-center justify-between gap-3">
+          <OriginLine origin={root.data} />
+          {showsFiles && <DownloadLink href={downloadAddress(sessionId)}>{t("workspace.downloadAll")}</DownloadLink>}
+        </div>
       </div>
-      {view === "files" && root.data.entries.length > 0 && (
-        <>
-          <span className="px-4">
-            <DownloadLink href={downloadAddress(sessionId)}>{t("workspace.downloadAll")}</DownloadLink>
-          </span>
-          <FileTree sessionId={sessionId} onOpen={(path) => setOpened({ path })} />
-        </>
-      )}
+      {showsFiles && <FileTree sessionId={sessionId} onOpen={(path) => setOpened({ path })} />}
       {view === "changes" && (
         <Changes
           sessionId={sessionId}
