@@ -84,8 +84,8 @@ class OpenCodeProvider:
         return {FOLDER: str(binary.parent)} if binary else {}
 
     def probes(self, launch: Launch) -> Sequence[Probe]:
-        """Whether the conversation holds the prompt is asked of the server itself: its store is a database."""
-        return (Probe(".local/share/opencode/opencode.db", "SQLite format 3"),) if launch.resume else ()
+        """Ask for the store, which is a database: whether the conversation holds the prompt is asked of the server itself."""
+        return (Probe(".local/share/opencode/opencode.db", launch.run_id),) if launch.resume else ()
 
     def command(self, launch: Launch) -> AgentCommand:
         binary = self._binary.find()

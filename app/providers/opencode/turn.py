@@ -150,7 +150,7 @@ class OpenCodeTurn(AgentTurn):
             self._prompt(str(body["id"]), again=False)
         elif name == "find" and self._launch.resume is not None:
             self._roles.update({message["info"]["id"]: "past" for message in body})
-            again = self._launch.resume.has_prompt or wire.has_mark(body, self._launch.run_id)
+            again = wire.has_mark(body, self._launch.run_id)  # the server knows; its file on disk may be behind
             self._prompt(self._launch.resume.conversation_id, again=again)
 
     def _prompt(self, session_id: str, *, again: bool) -> None:
