@@ -4,6 +4,7 @@ import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
 import { LOGIN, meQuery } from "./api/queries";
 import { App } from "./app/App";
+import { readAhead } from "./app/read_ahead";
 import { startTheme } from "./app/theme";
 import { startI18n } from "./i18n/i18n";
 import "./tokens.css";
@@ -46,6 +47,7 @@ const client = new QueryClient({
     },
   },
 });
+readAhead(client, window.location.pathname);
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
