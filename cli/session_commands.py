@@ -74,6 +74,8 @@ def diff(session_id: SessionId, as_json: AsJson = False) -> None:
         screen.show_json(answer)
         return
     patch = str(answer.get("patch") or "")
+    if answer.get("truncated"):
+        raise CommandFailed("The change is larger than a patch may be here.", remedy="Read the files: `paddock files`.")
     if not patch:
         screen.err.print("[dim]nothing changed[/]")
     if not screen.out.is_terminal:

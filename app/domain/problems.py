@@ -38,6 +38,9 @@ PROBLEMS: dict[str, Problem] = {
     "body_too_large": Problem(
         413, "The body is larger than is taken here.", "Send less, or ask the operator to raise the limit."
     ),
+    "patch_too_large": Problem(
+        409, "The change is larger than a patch may be here.", "Download the files, or the whole workspace."
+    ),
     "unsupported_media_type": Problem(
         415, "The content type is not taken here.", "Send application/json; bundles as application/x-git-bundle."
     ),

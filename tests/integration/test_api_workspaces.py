@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.models import ChatSession
+from app.services.workspaces import Workspaces
 from tests import cast, factories
 from tests.cast import Cast
 from tests.support import web as web_support
@@ -122,3 +123,11 @@ def test_a_diff_is_told_file_by_file_and_as_a_patch(files: Any) -> None:
     assert patch.content_type == "text/x-diff; charset=utf-8"
     assert patch.text == files.read("diff").json["patch"]
     assert found["a.txt"]["patch"] in patch.text
+
+
+def test_half_a_patch_is_no_patch(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Workspaces.diff
+    monkeypatch.setattr(Workspaces, "diff", lambda *given: {**whole(*given), "truncated": True})  # as a long one is
+    patch = files.read("diff?format=patch")
+    assert (patch.status_code, patch.json["code"]) == (409, "patch_too_large")
+    assert patch.json["remedy"]

@@ -11,6 +11,7 @@ from flask import Response
 
 from app.domain import media
 from app.domain.permissions import Permission
+from app.errors import Conflict
 from app.models import ChatSession
 from app.services import patches, run_lists
 from app.services.workspaces import Download, FilePart
@@ -78,6 +79,8 @@ def get_diff(session: ChatSession, parts: Parts, query: DiffQuery) -> Diff | Res
         return diff_view(found)
     if query.format == "files":
         return diff_view({**found, "patch": None, "files": patches.by_file(found)})
+    if found["truncated"]:  # half a patch would be applied, or refused with words about its last line
+        raise Conflict("patch_too_large", "The change is larger than a patch may be here.")
     return Response(found["patch"], headers={"X-Source": found["source"]}, content_type="text/x-diff; charset=utf-8")
 
 

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { useRoute } from "wouter";
 import { chatQuery } from "../history/queries";
+import { shownText } from "../ui/shown_text";
 
 const PRODUCT = "Paddock";
 
@@ -12,7 +13,7 @@ export function useDocumentTitle(pending: number): void {
   const [isInbox] = useRoute("/inbox");
   const [, route] = useRoute("/chats/:chatId");
   const { data } = useQuery({ ...chatQuery(route?.chatId ?? ""), enabled: route !== null });
-  const subject = isInbox ? t("nav.inbox") : route ? data?.title : undefined;
+  const subject = isInbox ? t("nav.inbox") : route ? shownText(data?.title ?? "") || undefined : undefined;
   useEffect(() => {
     const name = subject ? `${subject} · ${PRODUCT}` : PRODUCT;
     document.title = pending > 0 ? `(${pending}) ${name}` : name;

@@ -6,6 +6,7 @@ import { PanelSwitch } from "../panel/PanelSwitch";
 import { Button } from "../ui/Button";
 import { useShortcut } from "../ui/shortcuts";
 import { RunState } from "./RunState";
+import { shownText } from "../ui/shown_text";
 
 interface Props {
   chatId: string;
@@ -19,7 +20,7 @@ interface Props {
 export function ChatHeader({ chatId, run, isAtWork, onStop }: Props) {
   const { t } = useTranslation();
   const { data: about } = useQuery(chatQuery(chatId));
-  const title = about?.title ?? "";
+  const title = shownText(about?.title ?? "");
   const isStopping = run?.stopRequestedAt != null;
   useShortcut("Escape", t("chat.stop"), onStop);
   return (

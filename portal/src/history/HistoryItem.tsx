@@ -7,13 +7,14 @@ import { ItemMenu } from "./ItemMenu";
 import type { Chat } from "./queries";
 import { RenameForm } from "./RenameForm";
 import { useChatChanges } from "./use_chat_changes";
+import { shownText } from "../ui/shown_text";
 
 /** A chat of the list and what can be done with it. F2 renames. */
 export function HistoryItem({ chat, onProblem }: { chat: Chat; onProblem: (error: unknown) => void }) {
   const { t } = useTranslation();
   const [asks, setAsks] = useState<"title" | "deletion">();
   const { change, remove } = useChatChanges(chat.chatId);
-  const title = chat.title || t("history.untitled");
+  const title = shownText(chat.title) || t("history.untitled");
   const rename = (wanted: string | null) => {
     setAsks(undefined);
     if (wanted !== null) change.mutate({ title: wanted }, { onError: onProblem });

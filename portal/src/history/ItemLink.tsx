@@ -5,6 +5,7 @@ import { Dot } from "../ui/Dot";
 import { shortTime } from "../ui/time";
 import { markOf } from "./mark";
 import type { Chat } from "./queries";
+import { shownText } from "../ui/shown_text";
 
 /** A chat of the list: its name, when it was used, what goes on in it. */
 export function ItemLink({ chat }: { chat: Chat }) {
@@ -19,7 +20,7 @@ export function ItemLink({ chat }: { chat: Chat }) {
       }
     >
       <span className={`truncate ${chat.unread ? "font-semibold" : "font-medium"}`}>
-        {chat.title || t("history.untitled")}
+        {shownText(chat.title) || t("history.untitled")}
       </span>
       <time dateTime={chat.updatedAt} className="text-sm text-muted">
         {shortTime(chat.updatedAt, i18n.language)}

@@ -43,7 +43,9 @@ export function Changes({ sessionId, since, onSinceStart, onOpen }: Props) {
             <span className="text-sm text-muted">{t("workspace.fileCount", { count: data.files.length })}</span>
             <LineCounts additions={sum("additions")} deletions={sum("deletions")} />
             <span className="ml-auto">
-              <DownloadLink href={patchAddress(sessionId, against)}>{t("workspace.patch")}</DownloadLink>
+              {!data.truncated && (
+                <DownloadLink href={patchAddress(sessionId, against)}>{t("workspace.patch")}</DownloadLink>
+              )}
             </span>
           </div>
           {data.truncated && <p className="px-4 text-sm text-warn">{t("workspace.truncated")}</p>}
