@@ -30,9 +30,12 @@ class HttpxWorkspace:
     # --- before a run ------------------------------------------------------------------------------------------------------
 
     def link_agent_data(self, probes: Sequence[Probe]) -> list[ProbeResult]:
-        body = {"probes": [{"glob": probe.glob, "contains": probe.contains} for probe in probes]}
+        body = {"probes": [{"glob": probe.glob, "contains": probe.contains or ""} for probe in probes]}
         answer = self._ask("link-agent-data", "workspace.link", body)
-        return [ProbeResult(found["exists"], found["contains"]) for found in answer["probes"]]
+        return [
+            ProbeResult(found["exists"], found["contains"] and probe.contains is not None)
+            for probe, found in zip(probes, answer["probes"], strict=True)
+        ]
 
     def validate(self, required_paths: Sequence[str]) -> list[str]:
         answer = self._ask("validate", "workspace.validate", {"requiredPaths": list(required_paths)})

@@ -108,10 +108,10 @@ class AgentCommand:
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A question about the agent's own state before an attempt: does a file matching `glob` (below the agent's HOME)
-    exist, and does it hold the text `contains`?"""
+    exist, and does it hold the text `contains`? Without one only the first is asked, and the second is answered no."""
 
     glob: str
-    contains: str
+    contains: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class RunDriver:
         if not self._claim.turn:
             raise HandBack
         provider = self._provider()
-        failure = self._preflight(provider)
+        failure = self._start.refusal(self._run, provider)
         if failure is not None:
             self._ending.refuse(failure)
             return
@@ -279,19 +279,6 @@ class RunDriver:
         launch = self._run.launch or {}
         begun = self._run.status in (RunStatus.RUNNING, RunStatus.WAITING_HUMAN)
         return self._parts.providers.get(launch["provider"] if begun else self._run.provider)
-
-    def _preflight(self, provider: Provider) -> Failure | None:
-        if self._run.status != RunStatus.CLAIMED:
-            return None
-        missing = provider.capabilities.missing(self._run.required)
-        if missing:
-            names = ", ".join(missing)
-            return Failure(
-                FailureCode.CAPABILITY_MISSING,
-                f"{provider.kind} cannot do what the run requires: {names}.",
-                f"Choose a provider with {names} (`paddock providers`), or do not require it.",
-            )
-        return provider.readiness(self._parts.settings.provider_settings).failure
 
     def _prepare_sandbox(self) -> Executor | None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from app import db
 from app.domain.events import Draft, EventType
+from app.domain.failure import Failure, FailureCode
 from app.domain.journal import agent_id
 from app.domain.lease import Lease
 from app.domain.run_state import RunStatus
@@ -23,6 +24,20 @@ class RunStart:
 
     def __init__(self, log: RunLog, lease: Lease, settings: Mapping[str, str]) -> None:
         self._log, self._lease, self._settings = log, lease, settings
+
+    def refusal(self, run: AgentRun, provider: Provider) -> Failure | None:
+        """Return why a claimed run cannot start with this provider; None where it can, or has started before."""
+        if run.status != RunStatus.CLAIMED:
+            return None
+        missing = provider.capabilities.missing(run.required)
+        if missing:
+            names = ", ".join(missing)
+            return Failure(
+                FailureCode.CAPABILITY_MISSING,
+                f"{provider.kind} cannot do what the run requires: {names}.",
+                f"Choose a provider with {names} (`paddock providers`), or do not require it.",
+            )
+        return provider.readiness(self._settings).failure
 
     def begin(self, run: AgentRun, provider: Provider, executor: Executor) -> AgentRun:
         """Write the next attempt of a claimed run, or of a waiting one whose agent is gone and that was answered; return the run."""

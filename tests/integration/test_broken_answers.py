@@ -5,45 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import peewee
 import pytest
 
-from app.config import Settings
 from app.domain.run_state import RunStatus
 from app.models import AgentRun
 from app.services import budgets, metering
-from tests.cast import Cast, assemble
-from tests.support.model_proxy import Proxy, calls_of, going_run, proxying
+from tests.cast import Cast
+from tests.support.model_proxy import Proxy, calls_of, going_run
 from tests.support.model_server import ModelServer
 from tests.support.waiting import eventually
-from tests.support.web import settings_of
 
 MODEL = "gpt-5"
 BEFORE_GATE = "Before the gate. "
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 OPENAI = ("chat", "responses")
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def settings(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
-    return settings_of(tmp_path / "var", database_url, redis_url)
-
-
-@pytest.fixture
-def people(settings: Settings, database: peewee.Database) -> Cast:
-    return assemble()
-
-
-@pytest.fixture
-def proxy(settings: Settings, model: ModelServer) -> Iterator[Proxy]:
-    with proxying(settings, model.url) as running:
-        yield running
 
 
 def body_of(protocol: str, prompt: str) -> bytes:

@@ -8,13 +8,11 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import peewee
 import pytest
 import redis
 
@@ -23,12 +21,11 @@ from app.config import Settings
 from app.domain.run_state import RunStatus
 from app.models import AgentRun, RunCommand, UsageLog
 from app.services import budgets, metering
-from tests.cast import Cast, assemble
+from tests.cast import Cast
 from tests.support import processes
 from tests.support.model_proxy import ANTHROPIC_KEY, OPENAI_KEY, Proxy, calls_of, going_run, proxying
 from tests.support.model_server import ModelServer
 from tests.support.waiting import eventually
-from tests.support.web import settings_of
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MODEL = "claude-sonnet-4-5"
@@ -36,22 +33,6 @@ ONE_CALL = {"input": 100, "output": 10, "cacheRead": 7, "cacheWrite5m": 3, "cach
 CUT_ESTIMATE = 2
 """Tokens of a [[cut]] answer that nobody told: it says "This is ", three tokens by estimate, and tells one."""
 PRICE_OF_ONE = (100 * 3 + 10 * 15 + 7 * 0.3 + 3 * 3.75 + 2 * 6) / 1e6
-
-
-@pytest.fixture
-def settings(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
-    return settings_of(tmp_path / "var", database_url, redis_url)
-
-
-@pytest.fixture
-def people(settings: Settings, database: peewee.Database) -> Cast:
-    return assemble()
-
-
-@pytest.fixture
-def proxy(settings: Settings, model: ModelServer) -> Iterator[Proxy]:
-    with proxying(settings, model.url) as running:
-        yield running
 
 
 def ask(prompt: str = "hello", **more: Any) -> dict[str, Any]:

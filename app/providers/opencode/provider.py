@@ -85,7 +85,7 @@ class OpenCodeProvider:
 
     def probes(self, launch: Launch) -> Sequence[Probe]:
         """Ask for the store, which is a database: whether the conversation holds the prompt is asked of the server itself."""
-        return (Probe(".local/share/opencode/opencode.db", launch.run_id),) if launch.resume else ()
+        return (Probe(".local/share/opencode/opencode.db"),) if launch.resume else ()
 
     def command(self, launch: Launch) -> AgentCommand:
         binary = self._binary.find()

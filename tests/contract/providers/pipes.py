@@ -115,7 +115,7 @@ class PipeDriver:
 
     def holds(self, probe: Probe) -> bool:
         """True where a file of the agent's state is as the probe asks."""
-        return any(probe.contains in path.read_text(errors="replace") for path in self.home.glob(probe.glob))
+        return any((probe.contains or "") in path.read_text(errors="replace") for path in self.home.glob(probe.glob))
 
     def kill(self) -> None:
         """SIGKILL the agent and what it started."""

@@ -375,8 +375,7 @@ def test_a_conversation_cut_by_a_kill_goes_on(driver: PipeDriver, subject: Subje
 
     def killer(type_: str, _data: Mapping[str, Any]) -> None:
         if type_ == "message.delta":
-            if subject.kind != "opencode":  # its server keeps a prompt before it asks the model
-                eventually(lambda: all(map(driver.holds, probe)), what="the prompt is in the agent's state")
+            eventually(lambda: all(map(driver.holds, probe)), what="the prompt is in the agent's state")
             driver.kill()
 
     first = driver.play(subject.launch(model, "the door is blue [[gate:killed]]"), person=killer)
